@@ -1,0 +1,65 @@
+use std::{path::PathBuf, time::Duration};
+
+use crate::directory::ServicePattern;
+
+/// The checked form of `[plugins]` and every `[[plugin]]`.
+#[derive(Clone, Debug)]
+pub struct ChainConfig {
+    /// The guest CPU time one request may spend in all plugins together.
+    pub deadline: Duration,
+    /// Where compiled components are kept. Only the broker may write there.
+    pub cache_dir: PathBuf,
+    /// In configuration order; the chain sorts by `order`, then by name.
+    pub plugins: Vec<PluginConfig>,
+}
+
+/// The checked form of one `[[plugin]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginConfig {
+    pub name: String,
+    pub source: Source,
+    pub order: i32,
+    /// Empty: every service.
+    pub matches: Vec<ServicePattern>,
+    pub on_failure: FailurePolicy,
+    /// The guest's own CPU time, per call.
+    pub deadline: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory: u64,
+    pub allow: Vec<Capability>,
+    pub mode: Mode,
+    /// Pins the component: anything else is refused.
+    pub sha256: Option<[u8; 32]>,
+    /// Handed to the plugin as JSON, as it is.
+    pub settings: serde_json::Value,
+}
+
+/// Where a component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    File(PathBuf),
+    /// `builtin:NAME`: embedded in the binary.
+    Builtin(String),
+}
+
+/// What happens to a request when the plugin cannot answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// Go on without the plugin.
+    Open,
+    /// Refuse the request.
+    Closed,
+}
+
+/// An import that a plugin gets only when the configuration allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capability {
+    Log,
+    Metrics,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Live,
+    Off,
+}

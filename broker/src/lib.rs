@@ -1,0 +1,21 @@
+//! Jackfield: a programmable RSocket broker.
+//!
+//! The rooms, top to bottom. Arrows point down only; rooms on one floor do not know each other.
+//! A test (`tests/it/floors.rs`) holds this.
+//!
+//! ```text
+//! main
+//! cli                   what the program can be asked to do
+//! server                build, run, drain: the only room that knows every room
+//! config                file + environment + flags -> each room's checked config
+//! admin                 the two HTTP faces: operators; applications and Prometheus
+//! builtin               RSocket services the broker itself answers
+//! relay                 links, dispatch, splices: the data plane
+//! chain                 which plugin, in what order, what verdict   --> jackfield-plugin-host
+//! identity | directory  who is this | who serves what
+//! telemetry             logs, metric registry
+//! ```
+
+pub mod chain;
+pub mod directory;
+pub mod relay;

@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+/// The checked form of `[limits]`: every bound of the data plane. Sizes are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections, all listeners together.
+    pub connections: usize,
+    /// One frame, without the TCP length prefix; at most 16,777,215.
+    pub frame: usize,
+    /// High mark of one link's outbox.
+    pub outbox: usize,
+    /// Above it the stream that produces is cancelled on both sides.
+    pub outbox_hard: usize,
+    /// Payload on the way to one reader, per stream and direction.
+    pub credit_window: usize,
+    /// One message, all fragments together.
+    pub message: usize,
+    /// Connections that have not finished SETUP.
+    pub pending: usize,
+    /// The same, from one address.
+    pub pending_per_address: usize,
+    pub setup_timeout: Duration,
+    /// No progress on a socket that owes some: close.
+    pub stall: Duration,
+    /// Open streams of one connection, per direction.
+    pub streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            frame: 16_777_215,
+            outbox: 4 << 20,
+            outbox_hard: 64 << 20,
+            credit_window: 1 << 20,
+            message: 64 << 20,
+            pending: 1024,
+            pending_per_address: 128,
+            setup_timeout: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            streams: 65_536,
+        }
+    }
+}

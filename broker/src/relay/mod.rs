@@ -1,0 +1,5 @@
+//! Links, dispatch, splices: the data plane.
+
+mod limits;
+
+pub use limits::Limits;
