@@ -11,4 +11,5 @@
 //! Arrows point down only. `wire`, `metadata` and `engine` do no I/O and hold no clock; `net` and
 //! `endpoint` sit behind the feature `net`.
 
+pub mod engine;
 pub mod wire;
