@@ -1,1 +1,3 @@
 //! RSocket.
+
+pub mod metadata;
