@@ -12,4 +12,5 @@
 //! `endpoint` sit behind the feature `net`.
 
 pub mod engine;
+pub mod metadata;
 pub mod wire;
