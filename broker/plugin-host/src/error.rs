@@ -48,6 +48,8 @@ pub enum PluginError {
     Refused(String),
     #[error("gave an answer that makes no sense: {0}")]
     Answer(String),
+    #[error("{0}")]
+    Unavailable(String),
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
 }
@@ -74,6 +76,7 @@ impl PluginError {
             Self::Trap(_) => "trap",
             Self::Refused(_) => "refused",
             Self::Answer(_) => "answer",
+            Self::Unavailable(_) => "unavailable",
             Self::Io { .. } => "io",
         }
     }

@@ -76,12 +76,7 @@ impl Outline {
     /// Reads the outermost level. Anything that parses is described, whether this host would load it or not.
     pub fn read(bytes: &[u8]) -> Result<Self, PluginError> {
         let size = bytes.len() as u64;
-        if size > COMPONENT_BYTES_MAX {
-            return Err(PluginError::TooLarge {
-                size,
-                max: COMPONENT_BYTES_MAX,
-            });
-        }
+        Self::check_size(size)?;
         let (imports, exports) = outermost_names(bytes)?;
         let mut versions: Vec<String> = imports
             .iter()
@@ -112,6 +107,17 @@ impl Outline {
             exports,
             versions,
         })
+    }
+
+    /// Before a file is read into memory.
+    pub const fn check_size(size: u64) -> Result<(), PluginError> {
+        match size {
+            ..=COMPONENT_BYTES_MAX => Ok(()),
+            _ => Err(PluginError::TooLarge {
+                size,
+                max: COMPONENT_BYTES_MAX,
+            }),
+        }
     }
 
     /// Whether this host can load it, all grants given.
