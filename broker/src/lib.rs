@@ -17,5 +17,7 @@
 //! ```
 
 pub mod chain;
+pub mod config;
 pub mod directory;
 pub mod relay;
+pub mod telemetry;
