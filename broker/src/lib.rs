@@ -16,6 +16,7 @@
 //! telemetry             logs, metric registry
 //! ```
 
+pub mod admin;
 pub mod chain;
 pub mod config;
 pub mod directory;

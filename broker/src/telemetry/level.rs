@@ -9,10 +9,15 @@ pub struct Level {
     targets: Targets,
 }
 
+/// The target of the audit log.
+pub const AUDIT: &str = "jackfield::audit";
+
 const WORDS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 impl Level {
     /// The error says what to write.
+    ///
+    /// The audit log stays on at any level, unless it is named itself.
     pub fn parse(text: &str) -> Result<Self, String> {
         let todo = || {
             format!(
@@ -20,7 +25,7 @@ impl Level {
                 WORDS.join(", ")
             )
         };
-        let mut targets = Targets::new();
+        let mut targets = audited();
         for part in text.split(',').map(str::trim) {
             let (target, word) = match part.split_once('=') {
                 Some((target, word)) => (Some(target.trim()), word.trim()),
@@ -51,9 +56,13 @@ impl Default for Level {
     fn default() -> Self {
         Self {
             text: "info".into(),
-            targets: Targets::new().with_default(LevelFilter::INFO),
+            targets: audited().with_default(LevelFilter::INFO),
         }
     }
+}
+
+fn audited() -> Targets {
+    Targets::new().with_target(AUDIT, LevelFilter::INFO)
 }
 
 impl fmt::Display for Level {
@@ -66,7 +75,7 @@ impl fmt::Display for Level {
 mod tests {
     use tracing_subscriber::filter::LevelFilter;
 
-    use super::Level;
+    use super::{AUDIT, Level};
 
     #[test]
     fn words_and_targets() {
@@ -83,6 +92,18 @@ mod tests {
         ] {
             assert_eq!(Level::parse(text).is_ok(), fits, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_audit_log_is_not_silenced_in_passing() {
+        let audits = |text: &str| {
+            Level::parse(text)
+                .unwrap()
+                .targets()
+                .would_enable(AUDIT, &tracing::Level::INFO)
+        };
+        assert!(audits("off") && audits("error"));
+        assert!(!audits("info,jackfield::audit=off"));
     }
 
     #[test]

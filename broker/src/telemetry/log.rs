@@ -1,6 +1,9 @@
 //! The log: text for people, JSON for machines, with a level that can change while it runs.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -33,6 +36,7 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, Registry>,
+    level: Arc<Mutex<Level>>,
 }
 
 impl LogHandle {
@@ -40,6 +44,22 @@ impl LogHandle {
     pub fn set(&self, level: &Level) {
         // It fails only when the log is gone, and then there is nothing to set.
         let _ = self.filter.reload(level.targets());
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = level.clone();
+    }
+
+    pub fn level(&self) -> Level {
+        self.level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[cfg(test)]
+impl LogHandle {
+    /// Of a log that is not there.
+    pub(crate) fn silent() -> Self {
+        subscriber(&LogConfig::default(), false, io::sink).1
     }
 }
 
@@ -62,7 +82,14 @@ where
     let (filter, handle) = reload::Layer::new(config.level.targets());
     let layer = layer(config.format, terminal, writer);
     let subscriber = Registry::default().with(layer.with_filter(filter));
-    (subscriber, LogHandle { filter: handle })
+    let level = Arc::new(Mutex::new(config.level.clone()));
+    (
+        subscriber,
+        LogHandle {
+            filter: handle,
+            level,
+        },
+    )
 }
 
 fn layer<S, W>(format: Format, terminal: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -79,10 +106,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Write,
-        sync::{Arc, Mutex},
-    };
+    use std::io::Write;
 
     use super::*;
 

@@ -13,7 +13,7 @@ mod metrics;
 mod process;
 mod rate;
 
-pub use level::Level;
+pub use level::{AUDIT, Level};
 pub use log::{Format, LogConfig, LogHandle, start_logging};
 pub use metrics::{MetricsError, Registry};
 pub use rate::{Passed, RateLimit};
