@@ -11,6 +11,8 @@
 //! Arrows point down only. `wire`, `metadata` and `engine` do no I/O and hold no clock; `net` and
 //! `endpoint` sit behind the feature `net`.
 
+#[cfg(feature = "net")]
+pub mod endpoint;
 pub mod engine;
 pub mod metadata;
 #[cfg(feature = "net")]
