@@ -18,6 +18,7 @@
 
 pub mod admin;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod relay;
