@@ -22,4 +22,5 @@ pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod relay;
+pub mod server;
 pub mod telemetry;

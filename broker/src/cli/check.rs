@@ -1,9 +1,14 @@
 //! `check`: is the configuration good? Changes nothing.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{Problems, load};
+use crate::{
+    chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader},
+    config::{Loaded, Problem, Problems, load},
+};
 
 use super::{
     exit::Failure,
@@ -26,8 +31,9 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let loaded =
-            load(&self.config.surroundings(&[])).map_err(|problems| self.refuse(&problems))?;
+        let loaded = load(&self.config.surroundings(&[]));
+        let loaded = loaded.map_err(|problems| self.refuse(&problems))?;
+        check_plugins(&loaded)?.map_err(|errors| self.refuse(&loaded.place(&errors)))?;
         let files: Vec<String> = loaded
             .files
             .iter()
@@ -44,11 +50,21 @@ impl Check {
 
     fn refuse(&self, problems: &Problems) -> Failure {
         if self.json {
-            let problem = |problem: &crate::config::Problem| json!({ "at": problem.at, "what": problem.what, "todo": problem.todo });
+            let problem = |problem: &Problem| json!({ "at": problem.at, "what": problem.what, "todo": problem.todo });
             let list: Vec<_> = problems.iter().map(problem).collect();
             // The exit code is what counts when standard output is gone.
             let _ = print_json(&json!({ "ok": false, "problems": list }));
         }
         refuse(problems)
     }
+}
+
+/// Loads every plugin as the broker would and lets it go again. Compiles in this process: nothing is left
+/// in the cache.
+fn check_plugins(loaded: &Loaded) -> Result<Result<(), LoadErrors>, Failure> {
+    let registry = prometheus::Registry::new();
+    let chains = Arc::new(Chains::new(&registry).map_err(Failure::failed)?);
+    let calls = Arc::new(GuestCalls::new(&registry).map_err(Failure::failed)?);
+    let loader = Loader::new(chains, 1, CompileWith::Here, calls);
+    Ok(loader.check(&loaded.config.plugins).map(drop))
 }

@@ -12,13 +12,18 @@
 //! - an error says what, where, and what to do
 //! - every command has an example in its help, and `--json` where it prints data
 
+mod broker;
+mod call;
 mod check;
 mod client;
+mod compile;
 mod completion;
 mod exit;
 mod explain;
 mod look;
 mod print;
+mod respond;
+mod run;
 mod settings;
 mod show;
 
@@ -44,8 +49,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Validate the configuration, change nothing
+    /// Start the broker
+    Run(run::Run),
+    /// Validate the configuration and load every plugin, change nothing
     Check(check::Check),
+    /// Call a service
+    Call(call::Call),
+    /// Serve echoes, for trying things out
+    Respond(respond::Respond),
     /// List connected applications
     Apps(look::Apps),
     /// List registered services
@@ -59,7 +70,13 @@ enum Command {
     Config(show::ConfigCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),
+    /// Compile a component from standard input to standard output, within limits
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    Compile(compile::Compile),
 }
+
+/// What the broker runs in a child process.
+const COMPILE_COMMAND: &str = "compile-component";
 
 /// The whole program: reads the command line and does what it says.
 pub fn main() -> ExitCode {
@@ -76,6 +93,9 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(&self) -> Result<(), exit::Failure> {
         match self {
+            Self::Run(command) => command.run(),
+            Self::Call(command) => command.run(),
+            Self::Respond(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Apps(command) => command.run(),
             Self::Services(command) => command.run(),
@@ -83,6 +103,7 @@ impl Command {
             Self::Explain(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Completion(command) => command.run(),
+            Self::Compile(command) => command.run(),
         }
     }
 }

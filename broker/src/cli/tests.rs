@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     admin::{Admin, Faces, Handles, Readiness, Token},
-    telemetry::{LogHandle, Registry},
+    telemetry::LogHandle,
 };
 
 use super::{exit::Exit, *};
@@ -79,10 +79,31 @@ fn explain_ends_with_2_for_what_has_no_page() {
     assert_eq!(exit(&["explain", "RST-1"]), Some(Exit::Usage));
 }
 
+#[test]
+fn every_code_of_the_relay_has_a_page() {
+    let table = include_str!("../relay/refusal.rs");
+    let mut codes = 0;
+    for (at, _) in table.match_indices("_") {
+        let digits = table
+            .get(at.wrapping_sub(3)..at + 4)
+            .unwrap_or_default()
+            .replace('_', "");
+        if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            codes += 1;
+            assert_eq!(
+                exit(&["explain", &digits]),
+                None,
+                "RST-{digits} has no page"
+            );
+        }
+    }
+    assert!(codes >= 10, "found only {codes} codes in the table");
+}
+
 /// An admin face whose only token is in a file, as a broker leaves it.
 fn face(folder: &Path) -> Admin {
     let handles = Handles {
-        registry: Registry::new("test").unwrap(),
+        metrics: Box::new(|| Ok(String::new())),
         log: LogHandle::silent(),
         apps: Box::new(Vec::new),
         services: Box::new(Vec::new),
