@@ -18,7 +18,9 @@
 
 pub mod admin;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod relay;
+pub mod server;
 pub mod telemetry;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::{
     directory::{AppView, ServiceView},
-    telemetry::{LogHandle, Registry},
+    telemetry::{LogHandle, MetricsError},
 };
 
 type View<T> = Box<dyn Fn() -> T + Send + Sync>;
@@ -10,7 +10,8 @@ type Drain = Box<dyn Fn(Option<&str>) -> Result<(), String> + Send + Sync>;
 
 /// All that the faces can see and do. Views are asked for on the admin thread and must not block.
 pub struct Handles {
-    pub registry: Registry,
+    /// The page for Prometheus.
+    pub metrics: View<Result<String, MetricsError>>,
     pub log: LogHandle,
     pub apps: View<Vec<AppView>>,
     pub services: View<Vec<ServiceView>>,

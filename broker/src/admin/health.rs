@@ -26,7 +26,7 @@ pub(super) fn router(room: Arc<Room>) -> Router {
 }
 
 async fn metrics(State(room): State<Arc<Room>>) -> Response {
-    match room.handles.registry.page() {
+    match (room.handles.metrics)() {
         Ok(page) => ([(header::CONTENT_TYPE, Registry::MEDIA_TYPE)], page).into_response(),
         Err(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;

@@ -48,7 +48,7 @@ impl World {
             instances: vec!["u".into()],
         };
         let handles = Handles {
-            registry: Registry::new("test").unwrap(),
+            metrics: Box::new(|| Registry::new("test")?.page()),
             log: log.clone(),
             apps: Box::new(Vec::new),
             services: Box::new(move || vec![service.clone()]),

@@ -3,16 +3,23 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use crate::{chain::ChainConfig, directory::ServicePattern, relay::Limits, telemetry};
+use jackfield_rsocket::net::Uri;
+
+use crate::{
+    chain::ChainConfig,
+    directory::Balance,
+    relay::{Limits, Routing, ServiceRule},
+    telemetry,
+};
 
 use super::{
+    address::{HostPort, check_advertised, default_listeners, parse_listener},
     layers::Surroundings,
     plugins,
     reader::{Placed, Reader, Section},
-    uri::{HostPort, ListenUri, check_advertised},
+    source::mask_user,
 };
 
 /// A configuration in which everything has been checked.
@@ -40,7 +47,7 @@ pub struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    pub uri: ListenUri,
+    pub uri: Uri,
     /// The URI that clients are told of, when it is not the listener's own.
     pub advertise: Option<String>,
 }
@@ -58,30 +65,6 @@ pub struct AdminFace {
     pub hosts: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Routing {
-    pub balance: Balance,
-    pub timeout: Duration,
-    /// The first that matches a service is used for it.
-    pub services: Vec<ServiceRule>,
-}
-
-/// What differs for some services.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceRule {
-    pub matches: Vec<ServicePattern>,
-    pub timeout: Option<Duration>,
-    pub balance: Option<Balance>,
-}
-
-/// How one of several equal instances is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    Random,
-    RoundRobin,
-    LeastLoaded,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// The brokers that clients are told of.
@@ -90,7 +73,6 @@ pub struct Cluster {
 
 const FRAME_MAX: u64 = 16_777_215;
 const FRAME_MIN: u64 = 64;
-const TIMEOUT: Duration = Duration::from_secs(30);
 const HTTP_PORT: u16 = 9998;
 const ADMIN_PORT: u16 = 9997;
 const TOKEN_FILE: &str = "admin.token";
@@ -203,31 +185,39 @@ fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     let sections = reader.sections("listen");
     for section in &sections {
-        if section.node("uri").is_none() {
-            section.wrong("uri", "is missing", "add uri = \"tcp://127.0.0.1:9999\"");
-        }
-        let uri = section.read("uri", ListenUri::parse);
+        let uri = listener_uri(section);
         let advertise = section
             .read("advertise", check_advertised)
             .map(|placed| placed.value);
-        let Some(Placed { value: uri, .. }) = uri else {
-            continue;
-        };
-        public.check_bind(section, "uri", &uri.address);
-        let taken = |other: &Listener| other.uri.address == uri.address && uri.address.port != 0;
+        let Some(uri) = uri else { continue };
+        let address = HostPort::of(&uri);
+        public.check_bind(section, "uri", &address);
+        let taken = |other: &Listener| HostPort::of(&other.uri) == address && address.port != 0;
         if listeners.iter().any(taken) {
-            let what = format!("binds {}, and so does a listener before it", uri.address);
+            let what = format!("binds {address}, and so does a listener before it");
             section.wrong("uri", what, "give each listener a port of its own");
         }
         listeners.push(Listener { uri, advertise });
     }
     if sections.is_empty() {
-        listeners.extend(ListenUri::defaults().map(|uri| Listener {
+        let listener = |uri| Listener {
             uri,
             advertise: None,
-        }));
+        };
+        listeners.extend(default_listeners().into_iter().map(listener));
     }
     listeners
+}
+
+fn listener_uri(section: &Section<'_>) -> Option<Uri> {
+    if section.node("uri").is_none() {
+        section.wrong("uri", "is missing", "add uri = \"tcp://127.0.0.1:9999\"");
+    }
+    let text = section.text("uri")?.value;
+    let wrong = |(what, todo): (String, String)| {
+        section.wrong("uri", format!("`{}` {what}", mask_user(text)), todo);
+    };
+    parse_listener(text).map_err(wrong).ok()
 }
 
 fn http_listen(reader: &Reader<'_>, public: &Public) -> HostPort {
@@ -298,6 +288,7 @@ const BALANCES_LATER: [&str; 2] = ["latency", "consistent-hash"];
 
 fn routing(reader: &Reader<'_>) -> Routing {
     let section = reader.section("routing");
+    let default = Routing::default();
     let balance = |section: &Section<'_>| section.choice("balance", &BALANCES, &BALANCES_LATER);
     let rule = |section: &Section<'_>| {
         let matches = plugins::patterns(section, "match");
@@ -312,8 +303,8 @@ fn routing(reader: &Reader<'_>) -> Routing {
         }
     };
     Routing {
-        balance: balance(&section).unwrap_or(Balance::LeastLoaded),
-        timeout: section.duration("timeout").unwrap_or(TIMEOUT),
+        balance: balance(&section).unwrap_or(default.balance),
+        timeout: section.duration("timeout").or(default.timeout),
         services: reader
             .sections("routing.service")
             .iter()

@@ -104,8 +104,17 @@ impl Surroundings {
             .find(|path| path.exists())
     }
 
+    /// Every file that loading would read now, to be watched: it may not exist yet.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let here = || self.current_dir.join(FILE_NAME);
+        files(self)
+            .ok()
+            .filter(|files| !files.is_empty())
+            .unwrap_or_else(|| vec![here()])
+    }
+
     /// The folder of additions beside the file.
-    pub fn additions(&self) -> Option<PathBuf> {
+    fn additions(&self) -> Option<PathBuf> {
         Some(self.find_file()?.parent()?.join("conf.d"))
     }
 }

@@ -7,7 +7,6 @@ use super::{
     keys::{KEYS, Key, Reload, Support, schema_of},
     source::{Source, is_secret, mask_user},
     tree::{Node, Table, Value},
-    units::show_duration,
 };
 
 /// One setting that is in effect.
@@ -69,15 +68,8 @@ pub(super) fn show(sources: &[Source], root: &Table, config: &Config) -> Vec<Sho
     shown
 }
 
-/// The keys of values that differ between two trees and cannot change while the broker runs.
+/// The keys of values that differ between two configurations and cannot change while the broker runs.
 pub(super) fn need_restart(old: &[Shown], new: &[Shown]) -> Vec<String> {
-    let live = |key: &str| {
-        let schema = schema_of(key.split('.'));
-        let known = KEYS
-            .iter()
-            .find(|key| schema == key.path || is_below(&schema, key));
-        known.is_some_and(|key| key.reload == Reload::Live)
-    };
     let value = |settings: &[Shown], key: &str| {
         settings
             .iter()
@@ -88,11 +80,28 @@ pub(super) fn need_restart(old: &[Shown], new: &[Shown]) -> Vec<String> {
         .iter()
         .chain(new)
         .map(|shown| shown.key.clone())
-        .filter(|key| !live(key) && value(old, key) != value(new, key))
+        .filter(|key| !is_live(key) && value(old, key) != value(new, key))
         .collect();
     changed.sort();
     changed.dedup();
     changed
+}
+
+/// What is in effect after a reload: the new value of what can change, the old one of the rest.
+pub(super) fn in_effect(old: &[Shown], new: &[Shown]) -> Vec<Shown> {
+    let live = new.iter().filter(|shown| is_live(&shown.key));
+    let kept = old.iter().filter(|shown| !is_live(&shown.key));
+    let mut settings: Vec<Shown> = live.chain(kept).cloned().collect();
+    settings.sort_by_key(|shown| position(&shown.key));
+    settings
+}
+
+fn is_live(key: &str) -> bool {
+    let schema = schema_of(key.split('.'));
+    let known = KEYS
+        .iter()
+        .find(|known| schema == known.path || is_below(&schema, known));
+    known.is_some_and(|known| known.reload == Reload::Live)
 }
 
 fn is_below(schema: &str, key: &Key) -> bool {
@@ -109,7 +118,6 @@ fn default(key: &Key, config: &Config) -> Option<String> {
         "node.threads" => Some(config.node.threads.to_string()),
         "node.data-dir" => Some(quote(&config.node.data_dir.to_string_lossy())),
         "admin.token-file" => Some(quote(&config.admin.token_file.to_string_lossy())),
-        "routing.timeout" => Some(quote(&show_duration(config.routing.timeout))),
         _ => Some(key.default.to_owned()).filter(|default| !default.is_empty()),
     }
 }

@@ -95,7 +95,8 @@ fn no_file_means_safe_defaults_on_loopback() {
         config.node.data_dir.join("admin.token")
     );
     assert_eq!(config.limits, crate::relay::Limits::default());
-    assert_eq!(config.routing.timeout, Duration::from_secs(30));
+    assert_eq!(config.routing, crate::relay::Routing::default());
+    assert_eq!(config.routing.timeout, Some(Duration::from_secs(30)));
 }
 
 #[test]
@@ -170,8 +171,18 @@ fn errors_say_where_what_and_what_to_do() {
         ),
         (
             "[[listen]]\nuri = \"tls://127.0.0.1:9999\"\n",
-            "jackfield.toml:2:7: listen.uri is `tls://127.0.0.1:9999`; tls:// is not supported by \
-             this version, write tcp://HOST:PORT or ws://HOST:PORT/rsocket",
+            "jackfield.toml:2:7: listen.uri `tls://127.0.0.1:9999` names a transport that is not \
+             supported yet; use tcp or ws",
+        ),
+        (
+            "[[listen]]\nuri = \"tcp://me:hunter2@a:1\"\n",
+            "jackfield.toml:2:7: listen.uri `tcp://...@a:1` has an unusable host; write a name, an \
+             IPv4 address, or an IPv6 address in brackets",
+        ),
+        (
+            "[[listen]]\nuri = \"tcp://\"\n",
+            "jackfield.toml:2:7: listen.uri `tcp://` has no host; write tcp://HOST:PORT or \
+             ws://HOST:PORT/rsocket",
         ),
         (
             "[[listen]]\nuri = \"tcp://0.0.0.0:9999\"\n",
@@ -676,4 +687,19 @@ fn a_reload_names_what_needs_a_restart() {
         ["limits.frame", "listen.0.uri", "listen.1.uri"]
     );
     assert!(old.need_restart(&old).is_empty());
+    let kept = new.clone().keep_until_restart(&old);
+    assert_eq!(kept.config.limits, old.config.limits);
+    assert_eq!(kept.config.listeners, old.config.listeners);
+    assert_eq!(kept.config.routing, new.config.routing);
+    assert_eq!(kept.config.plugins.plugins, new.config.plugins.plugins);
+    let value = |key: &str| {
+        let shown = kept.settings.iter().find(|shown| shown.key == key);
+        shown.map(|shown| shown.value.as_str())
+    };
+    assert_eq!(
+        value("limits.frame"),
+        Some("16777215"),
+        "in effect until the restart"
+    );
+    assert_eq!(value("routing.timeout"), Some("\"2s\""));
 }

@@ -77,18 +77,6 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
-/// The shortest exact spelling, as [`parse_duration`] reads it.
-pub fn show_duration(duration: Duration) -> String {
-    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let fits = |(name, factor): &&(&str, u64)| {
-        matches!(*name, "s" | "ms" | "us") && nanos >= *factor && nanos.is_multiple_of(*factor)
-    };
-    match DURATION_UNITS.iter().rev().find(fits) {
-        Some((unit, factor)) => format!("{}{unit}", nanos / factor),
-        None => format!("{}us", nanos / 1000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,10 +124,6 @@ mod tests {
     fn what_is_shown_reads_back() {
         for bytes in [0, 1, 1023, 1024, 4 << 20, 16_777_215, 64 << 20, 3 << 30] {
             assert_eq!(parse_size(&show_size(bytes)), Ok(bytes));
-        }
-        for millis in [1, 5, 1000, 1500, 30_000] {
-            let duration = Duration::from_millis(millis);
-            assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
         }
     }
 }
