@@ -8,10 +8,10 @@ import { APPLICATION_ERROR, CUSTOM_ERROR } from "./service.js";
 const ENDLESS = 0x7fffffff;
 const TEXT = "no such order: 42 — ünïcode";
 
-export async function runChecks(peer, { service, items, only, brief }) {
+export async function runChecks(peer, { service, items, size, only, brief }) {
   const wanted = only.split(",").filter(Boolean);
   const impatient = brief.split(",");
-  const subject = { peer, service, items: Number(items) };
+  const subject = { peer, service, items: Number(items), size };
   for (const [name, seconds, check] of CHECKS) {
     if (wanted.length && !wanted.includes(name)) continue;
     const limit = impatient.includes(name) ? 1 : seconds;
@@ -81,16 +81,16 @@ async function many({ peer, service }) {
 }
 
 /** Counts numbered items, asks for `step` more whenever `step` have come, and never takes one uncredited. */
-async function stream({ peer, service, items }, step) {
+async function stream({ peer, service, items, size }, step) {
   let [received, granted] = [0, step];
   await new Promise((resolve, reject) => {
     const fail = (text) => {
       running.cancel();
       reject(new Error(text));
     };
-    const running = peer.stream(`${service}.range`, `${items}`, step, {
+    const running = peer.stream(`${service}.range`, `${items} ${size}`, step, {
       next(data) {
-        if (Number(data) !== received) return fail(`item ${received} is ${data}`);
+        if (Number.parseInt(data) !== received) return fail(`item ${received} is ${data}`);
         if (++received > granted) return fail(`${received} items for a credit of ${granted}`);
         if (received === granted && received < items) running.request(((granted += step), step));
       },

@@ -13,6 +13,7 @@ const { values: options } = parseArgs({
     broker: { type: "string" },
     service: { type: "string" },
     items: { type: "string", default: "100000" },
+    size: { type: "string", default: "0" },
     only: { type: "string", default: "" },
     brief: { type: "string", default: "" },
   },

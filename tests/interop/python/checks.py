@@ -20,7 +20,7 @@ TEXT = "no such order: 42 — ünïcode"
 async def run_checks(rsocket, options):
     only = [name for name in options.only.split(",") if name]
     brief = options.brief.split(",")
-    checks = Checks(rsocket, options.service, options.items)
+    checks = Checks(rsocket, options.service, options.items, options.size)
     for name, seconds, check in checks.all():
         if only and name not in only:
             continue
@@ -38,10 +38,11 @@ async def run_checks(rsocket, options):
 
 
 class Checks:
-    def __init__(self, rsocket, service, items):
+    def __init__(self, rsocket, service, items, size):
         self.rsocket = rsocket
         self.service = service
         self.items = items
+        self.size = size
 
     def all(self):
         return [
@@ -100,7 +101,7 @@ class Checks:
     async def stream(self, step):
         """Counts numbered items, asks for `step` more whenever `step` came, and never takes one uncredited."""
         sink = Sink(step, self.items)
-        self.request("range", str(self.items).encode(), step, sink)
+        self.request("range", f"{self.items} {self.size}".encode(), step, sink)
         await sink.end
         same(sink.received, self.items)
         return f"{sink.received} items"
@@ -145,7 +146,7 @@ class Checks:
 class Sink(Subscriber):
     """Takes items in order, within credit; `end` says how the stream ended."""
 
-    def __init__(self, step, total=None, cancel_at=None, check=lambda i, data: int(data) == i):
+    def __init__(self, step, total=None, cancel_at=None, check=lambda i, data: int(data.rstrip(b".")) == i):
         self.step = self.granted = step
         self.total = total
         self.cancel_at = cancel_at

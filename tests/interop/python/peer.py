@@ -82,6 +82,7 @@ def arguments():
     parser.add_argument("--broker", required=True)
     parser.add_argument("--service", required=True)
     parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--brief", default="")
     return parser.parse_args()

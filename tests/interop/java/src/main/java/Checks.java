@@ -28,6 +28,7 @@ final class Checks {
   private final RSocket peer;
   private final String service;
   private final int items;
+  private final String size;
   private final List<String> only;
   private final List<String> brief;
 
@@ -35,6 +36,7 @@ final class Checks {
     this.peer = peer;
     this.service = service;
     this.items = Integer.parseInt(options.getOrDefault("--items", "100000"));
+    this.size = options.getOrDefault("--size", "0");
     this.only = names(options.get("--only"));
     this.brief = names(options.get("--brief"));
   }
@@ -121,7 +123,7 @@ final class Checks {
     return Mono.defer(
         () -> {
           var counter = new Counter(step, items);
-          request("range", String.valueOf(items)).subscribe(counter);
+          request("range", items + " " + size).subscribe(counter);
           return counter.end.asMono();
         });
   }
@@ -274,7 +276,7 @@ final class Checks {
 
     @Override
     protected void hookOnNext(byte[] data) {
-      var text = new String(data);
+      var text = new String(data).split("\\.", 2)[0];
       if (Integer.parseInt(text) != received) fail("item " + received + " is " + text);
       if (++received > granted) fail(received + " items for a credit of " + granted);
       if (received == granted && received != total) {
