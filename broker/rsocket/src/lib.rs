@@ -13,4 +13,6 @@
 
 pub mod engine;
 pub mod metadata;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod wire;

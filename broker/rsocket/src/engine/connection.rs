@@ -183,6 +183,11 @@ impl<S> Connection<S> {
         self.peer_draining
     }
 
+    /// Whether [`Self::open`] would find a number.
+    pub const fn can_open(&self) -> bool {
+        !self.peer_draining && self.opened_by_us < self.streams_max
+    }
+
     /// When [`Self::handle_timeout`] has something to say.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.keepalive.next_timeout()
@@ -423,7 +428,7 @@ impl<S> Connection<S> {
     }
 
     /// Tells that a PAYLOAD is about to be sent, with the flags and parts it has.
-    pub fn sent(&mut self, id: StreamId, payload: &Payload<'_>) -> Sent {
+    pub fn sent(&mut self, id: StreamId, payload: &Payload<'_>) -> Sent<S> {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Sent::Refused;
         };
@@ -431,27 +436,27 @@ impl<S> Connection<S> {
         if stream.state.payload(from_requester, payload).is_none() {
             return Sent::Refused;
         }
-        if stream.state.ended() {
-            self.forget(id);
-            return Sent::Ended;
-        }
-        Sent::Open
+        self.after_sending(id)
     }
 
     /// Tells that we, the responder of a channel, send CANCEL.
-    pub fn sent_half_cancel(&mut self, id: StreamId) -> Sent {
+    pub fn sent_half_cancel(&mut self, id: StreamId) -> Sent<S> {
         match self.streams.get_mut(&id) {
             Some(stream) if stream.state.opener == Opener::Peer => {
                 if !stream.state.responder_cancel() {
                     return Sent::Refused;
                 }
-                if stream.state.ended() {
-                    self.forget(id);
-                    return Sent::Ended;
-                }
-                Sent::Open
+                self.after_sending(id)
             }
             _ => Sent::Refused,
+        }
+    }
+
+    fn after_sending(&mut self, id: StreamId) -> Sent<S> {
+        match self.owner(id) {
+            Some(Owner::Ended(owner)) => Sent::Ended(owner),
+            Some(Owner::Live(_)) => Sent::Open,
+            None => Sent::Refused,
         }
     }
 

@@ -37,11 +37,11 @@ pub enum Part {
 /// What sending a frame did to the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Sent {
+pub enum Sent<S> {
     /// The stream goes on.
     Open,
-    /// The stream ended with this frame; the owner's part of it is gone.
-    Ended,
+    /// The stream ended with this frame; the owner's part of it is given back.
+    Ended(S),
     /// The stream is unknown, or this direction is closed: the frame must not be sent.
     Refused,
 }

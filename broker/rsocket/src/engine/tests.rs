@@ -122,7 +122,7 @@ fn a_request_is_offered_and_its_answer_ends_it() {
     let frame = bytes(|out| request(Interaction::Response).encode(id(1), out));
     assert_eq!(handle(&mut c, &frame), "request #1 Response");
     assert_eq!(c.accept(id(1), &request(Interaction::Response), 7), None);
-    assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended);
+    assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended(7));
     assert_eq!(c.sent(id(1), &payload("NC")), Sent::Refused);
     assert!(c.is_empty());
 }
@@ -297,7 +297,7 @@ fn channels_close_by_halves() {
     assert_eq!(receive(&mut c, 1, "C"), "payload #1 7 0x040 End open");
     assert_eq!(receive(&mut c, 1, "N"), "ignored");
     assert_eq!(c.sent(id(1), &payload("N")), Sent::Open);
-    assert_eq!(c.sent(id(1), &payload("C")), Sent::Ended);
+    assert_eq!(c.sent(id(1), &payload("C")), Sent::Ended(7));
 
     let mut c = with_stream(Interaction::Channel);
     assert_eq!(c.sent(id(1), &payload("C")), Sent::Open);
@@ -317,7 +317,7 @@ fn channels_close_by_halves() {
     };
     assert_eq!(c.accept(id(1), &whole, 7), None);
     assert_eq!(receive(&mut c, 1, "N"), "ignored");
-    assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended);
+    assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended(7));
 }
 
 /// Conformance 80, 81, 69.
