@@ -1,4 +1,9 @@
+//! What the configuration says about plugins, checked.
+
 use std::{path::PathBuf, time::Duration};
+
+use jackfield_plugin_host::Capability;
+use serde::Serialize;
 
 use crate::directory::ServicePattern;
 
@@ -43,19 +48,13 @@ pub enum Source {
 }
 
 /// What happens to a request when the plugin cannot answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailurePolicy {
     /// Go on without the plugin.
     Open,
     /// Refuse the request.
     Closed,
-}
-
-/// An import that a plugin gets only when the configuration allows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Capability {
-    Log,
-    Metrics,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,138 @@
+//! One configured instance per data-plane thread.
+//!
+//! A call takes its thread's instance out of the cell and puts it back: an exchange, no lock. An
+//! empty cell (after a failure, or while somebody else holds the instance) is filled by making a
+//! new one. Dropping the generation drops its instances.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_utils::{CachePadded, atomic::AtomicCell};
+
+use crate::{
+    Call, Decision, HostCalls, Limits, Plugin, PluginError, engine::TICK, instance::Instance,
+};
+
+/// How a plugin is to run.
+#[derive(Clone)]
+pub struct Settings {
+    /// The plugin's name: for its log lines, its metrics and its errors.
+    pub name: Arc<str>,
+    /// `[plugin.settings]` as JSON text.
+    pub json: Arc<str>,
+    pub limits: Limits,
+    pub host: Arc<dyn HostCalls>,
+}
+
+/// A plugin, configured, on every data-plane thread.
+pub struct Generation {
+    plugin: Arc<Plugin>,
+    settings: Settings,
+    /// What a new instance may spend on its start while a request waits for it.
+    restart_deadline: Duration,
+    cells: Box<[Cell]>,
+    memory: Arc<AtomicU64>,
+}
+
+type Cell = CachePadded<AtomicCell<Option<Box<Instance>>>>;
+
+/// What one call came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub decision: Result<Decision, PluginError>,
+    /// Wall time, a new start included.
+    pub took: Duration,
+    /// CPU time, to be counted against the chain's deadline.
+    pub spent: Duration,
+}
+
+/// CPU time for a first start: the interpreters of some languages need a while.
+const START_DEADLINE: Duration = Duration::from_secs(2);
+
+impl Generation {
+    /// Makes a trial instance, then one for each thread. The trial decides whether the plugin
+    /// accepts its settings.
+    pub fn new(
+        plugin: Arc<Plugin>,
+        settings: Settings,
+        threads: usize,
+    ) -> Result<Self, PluginError> {
+        let mut this = Self {
+            plugin,
+            restart_deadline: START_DEADLINE,
+            cells: Box::default(),
+            memory: Arc::default(),
+            settings,
+        };
+        let begun = Instant::now();
+        let trial = this.start()?;
+        this.restart_deadline =
+            (begun.elapsed() * 4).clamp(this.settings.limits.deadline, START_DEADLINE);
+        let mut cells = vec![Cell::new(AtomicCell::new(Some(Box::new(trial))))];
+        for _ in 1..threads.max(1) {
+            cells.push(Cell::new(AtomicCell::new(Some(Box::new(this.start()?)))));
+        }
+        this.cells = cells.into();
+        Ok(this)
+    }
+
+    /// Asks the hook `routing-filter`, on the instance of this thread.
+    pub fn on_request(&self, thread: usize, call: &Call<'_>, deadline: Duration) -> Outcome {
+        let begun = Instant::now();
+        let cell = &self.cells[thread % self.cells.len()];
+        let taken = match cell.take() {
+            Some(instance) => Ok(instance),
+            None => self.start().map(Box::new),
+        };
+        let mut ticked = None;
+        let decision = taken.and_then(|mut instance| {
+            let decided = instance.on_request(call, deadline.min(self.settings.limits.deadline));
+            ticked = instance.spent();
+            // An answer that makes no sense comes from a guest that ended its call in order.
+            if matches!(decided, Ok(_) | Err(PluginError::Answer(_))) {
+                cell.store(Some(instance));
+            }
+            decided
+        });
+        let took = begun.elapsed();
+        // Shorter than a tick: nothing interrupted it, and wall time is near enough.
+        let spent = ticked.unwrap_or_else(|| took.min(TICK));
+        Outcome {
+            decision,
+            took,
+            spent,
+        }
+    }
+
+    /// The same on an instance of its own, for a look whether the plugin works again.
+    pub fn probe(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
+        self.start()?
+            .on_request(call, self.settings.limits.deadline)
+    }
+
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Linear memory of all its instances, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    fn start(&self) -> Result<Instance, PluginError> {
+        Instance::new(
+            &self.plugin,
+            Arc::clone(&self.settings.name),
+            Arc::clone(&self.settings.host),
+            self.settings.limits,
+            Arc::clone(&self.memory),
+            &self.settings.json,
+            self.restart_deadline,
+        )
+    }
+}

@@ -1,0 +1,187 @@
+//! What one instance may take: linear memory, all its memories together, and guest CPU time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+/// Elements of all tables together; 8 bytes each.
+const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+/// A Python component is made of about fifty.
+const CORE_INSTANCES_MAX: usize = 256;
+
+/// Counts linear memory and remembers what it had to refuse.
+pub(crate) struct MemoryLimit {
+    limit: u64,
+    used: u64,
+    table_elements: usize,
+    /// The total that would have been needed.
+    refused: Option<u64>,
+    /// Memory of all instances of the plugin.
+    gauge: Arc<AtomicU64>,
+}
+
+impl MemoryLimit {
+    pub(crate) const fn new(limit: u64, gauge: Arc<AtomicU64>) -> Self {
+        Self {
+            limit,
+            used: 0,
+            table_elements: 0,
+            refused: None,
+            gauge,
+        }
+    }
+
+    /// What was refused since the last look, and the limit.
+    pub(crate) fn take_refused(&mut self) -> Option<(u64, u64)> {
+        self.refused.take().map(|needed| (needed, self.limit))
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current) as u64;
+        let total = self.used.saturating_add(more);
+        if total > self.limit {
+            self.refused = Some(total);
+            return Ok(false);
+        }
+        self.used = total;
+        self.gauge.fetch_add(more, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
+        let fits = total <= TABLE_ELEMENTS_MAX;
+        if fits {
+            self.table_elements = total;
+        }
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(self.used, Ordering::Relaxed);
+    }
+}
+
+/// Counts the guest's own CPU time. The thread's CPU clock is a system call, so it is read only
+/// when a tick interrupts the guest: the first tick starts the count, a later one ends it. A guest
+/// is killed between its deadline and two ticks after, and never for time it did not run.
+#[derive(Default)]
+pub(crate) struct CpuLimit {
+    limit: Duration,
+    first_tick: Option<Duration>,
+    killed: bool,
+}
+
+/// Why a guest was stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("deadline")]
+pub(crate) struct Killed;
+
+impl CpuLimit {
+    /// Before each call into the guest.
+    pub(crate) const fn arm(&mut self, limit: Duration) {
+        self.limit = limit;
+        self.first_tick = None;
+        self.killed = false;
+    }
+
+    /// At each tick while the guest runs.
+    pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let now = thread_cpu();
+        let start = *self.first_tick.get_or_insert(now);
+        if now.saturating_sub(start) >= self.limit {
+            self.killed = true;
+            return Err(wasmtime::Error::new(Killed));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+
+    /// The limit that killed, if it did.
+    pub(crate) fn killed(&self) -> Option<Duration> {
+        self.killed.then_some(self.limit)
+    }
+
+    /// CPU time since the first tick; none when the call was over before it.
+    pub(crate) fn spent(&self) -> Option<Duration> {
+        self.first_tick
+            .map(|start| thread_cpu().saturating_sub(start))
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memories_share_one_limit() {
+        let gauge = Arc::new(AtomicU64::new(0));
+        let mut limit = MemoryLimit::new(100, Arc::clone(&gauge));
+        assert!(limit.memory_growing(0, 60, None).unwrap());
+        assert!(!limit.memory_growing(0, 50, None).unwrap());
+        assert_eq!(limit.take_refused(), Some((110, 100)));
+        assert!(limit.memory_growing(60, 100, None).unwrap());
+        assert_eq!(gauge.load(Ordering::Relaxed), 100);
+        drop(limit);
+        assert_eq!(gauge.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn waiting_is_not_counted() {
+        let mut cpu = CpuLimit::default();
+        cpu.arm(Duration::from_secs(1));
+        assert!(cpu.tick().is_ok());
+        assert!(
+            cpu.tick().is_ok(),
+            "no time of this thread has passed between"
+        );
+        assert!(cpu.killed().is_none());
+    }
+
+    #[test]
+    fn spinning_is() {
+        let mut cpu = CpuLimit::default();
+        cpu.arm(Duration::from_millis(1));
+        let mut ticks = 0;
+        while cpu.tick().is_ok() {
+            ticks += 1;
+        }
+        assert!(ticks > 0);
+        assert_eq!(cpu.killed(), Some(Duration::from_millis(1)));
+        assert!(cpu.spent().unwrap() >= Duration::from_millis(1));
+    }
+}

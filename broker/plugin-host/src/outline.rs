@@ -1,0 +1,213 @@
+//! What is in a component, read from its outermost imports and exports before anything is compiled.
+//!
+//! Invariant: what an outline accepts imports nothing unknown and belongs to exactly our version. The types behind the
+//! names are checked later, when the component is linked.
+
+use serde::Serialize;
+use wasmtime::wasmparser::{Encoding, Parser, Payload};
+
+use crate::{Digest, PluginError};
+
+/// The WIT package of the contract.
+pub const PACKAGE: &str = "jackfield:plugin";
+/// The one version of it that this host speaks. A draft is compatible with nothing but itself.
+pub const VERSION: &str = "0.1.0-draft";
+
+/// The largest component that is accepted.
+pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
+
+/// A hook that a component implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    RoutingFilter,
+}
+
+impl Hook {
+    const ALL: [Self; 1] = [Self::RoutingFilter];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RoutingFilter => "routing-filter",
+        }
+    }
+}
+
+/// An import that needs a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    Log,
+    Metrics,
+}
+
+impl Capability {
+    const ALL: [Self; 2] = [Self::Log, Self::Metrics];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// Interfaces that every component may import.
+const FREE: [&str; 2] = ["names", "request"];
+const LIFECYCLE: &str = "lifecycle";
+
+/// What a component says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outline {
+    #[serde(serialize_with = "as_text")]
+    pub digest: Digest,
+    pub size: u64,
+    /// Full names, as written in the component.
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    /// The versions of our package that it mentions; one, when all is well.
+    pub versions: Vec<String>,
+    pub hooks: Vec<Hook>,
+    /// What it must be granted.
+    pub capabilities: Vec<Capability>,
+}
+
+impl Outline {
+    /// Reads the outermost level. Anything that parses is described, whether this host would load it or not.
+    pub fn read(bytes: &[u8]) -> Result<Self, PluginError> {
+        let size = bytes.len() as u64;
+        Self::check_size(size)?;
+        let (imports, exports) = outermost_names(bytes)?;
+        let mut versions: Vec<String> = imports
+            .iter()
+            .chain(&exports)
+            .filter_map(|name| ours(name))
+            .map(|(_, version)| version.to_owned())
+            .collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let has = |names: &[String], wanted: &str| {
+            names
+                .iter()
+                .filter_map(|name| ours(name))
+                .any(|(name, _)| name == wanted)
+        };
+        Ok(Self {
+            digest: Digest::of(bytes),
+            size,
+            hooks: Hook::ALL
+                .into_iter()
+                .filter(|hook| has(&exports, hook.name()))
+                .collect(),
+            capabilities: Capability::ALL
+                .into_iter()
+                .filter(|capability| has(&imports, capability.name()))
+                .collect(),
+            imports,
+            exports,
+            versions,
+        })
+    }
+
+    /// Before a file is read into memory.
+    pub const fn check_size(size: u64) -> Result<(), PluginError> {
+        match size {
+            ..=COMPONENT_BYTES_MAX => Ok(()),
+            _ => Err(PluginError::TooLarge {
+                size,
+                max: COMPONENT_BYTES_MAX,
+            }),
+        }
+    }
+
+    /// Whether this host can load it, all grants given.
+    pub fn check(&self) -> Result<(), PluginError> {
+        if let Some(found) = self.versions.iter().find(|version| *version != VERSION) {
+            let found = format!("{PACKAGE}@{found}");
+            return Err(PluginError::WrongVersion { found });
+        }
+        for import in &self.imports {
+            let known = ours(import).is_some_and(|(name, _)| {
+                FREE.contains(&name) || Capability::ALL.iter().any(|own| own.name() == name)
+            });
+            if !known {
+                return Err(PluginError::UnknownImport(import.clone()));
+            }
+        }
+        if self.hooks.is_empty() {
+            let exports = match self.exports.is_empty() {
+                true => "nothing".to_owned(),
+                false => self.exports.join(", "),
+            };
+            return Err(PluginError::NoHook(exports));
+        }
+        let lifecycle = interface(LIFECYCLE);
+        if !self.exports.contains(&lifecycle) {
+            return Err(PluginError::MissingExport(lifecycle));
+        }
+        Ok(())
+    }
+
+    /// Whether everything it needs is granted.
+    pub fn check_grants(&self, grants: &[Capability]) -> Result<(), PluginError> {
+        match self
+            .capabilities
+            .iter()
+            .find(|needed| !grants.contains(needed))
+        {
+            None => Ok(()),
+            Some(&capability) => Err(PluginError::Denied {
+                import: interface(capability.name()),
+                capability,
+            }),
+        }
+    }
+}
+
+/// The full name of one of our interfaces.
+pub(crate) fn interface(name: &str) -> String {
+    format!("{PACKAGE}/{name}@{VERSION}")
+}
+
+/// Interface and version, when the name is of our package.
+fn ours(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+    Some(rest.split_once('@').unwrap_or((rest, "no version")))
+}
+
+fn outermost_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(not_a_component)? {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
+                return Err(PluginError::CoreModule);
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.map_err(not_a_component)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(not_a_component)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+fn not_a_component(error: impl ToString) -> PluginError {
+    PluginError::NotAComponent(error.to_string())
+}
+
+fn as_text<S: serde::Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(digest)
+}

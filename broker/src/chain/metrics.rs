@@ -1,0 +1,240 @@
+//! What the chain counts. Resolved per plugin when it is loaded; a call only adds.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use jackfield_plugin_host::{Hook, PluginError, Verdict};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use super::{Chain, PluginState};
+
+/// Registered once per process.
+pub(super) struct Metrics {
+    calls: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl Metrics {
+    pub(super) fn register(
+        registry: &Registry,
+        current: &Arc<ArcSwap<Chain>>,
+    ) -> prometheus::Result<Self> {
+        let calls = IntCounterVec::new(
+            Opts::new(
+                "jackfield_plugin_calls_total",
+                "Calls of plugin hooks, by what came of them",
+            ),
+            &["plugin", "hook", "outcome"],
+        )?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "jackfield_plugin_call_duration_seconds",
+                "Time in a plugin hook, as the request saw it",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["plugin", "hook"],
+        )?;
+        registry.register(Box::new(calls.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(Snapshot::new(Arc::clone(current))?))?;
+        Ok(Self { calls, duration })
+    }
+
+    pub(super) fn of(&self, plugin: &str) -> StageMetrics {
+        let hook = Hook::RoutingFilter.name();
+        StageMetrics {
+            calls: CallOutcome::ALL.map(|outcome| {
+                self.calls
+                    .with_label_values(&[plugin, hook, outcome.name()])
+            }),
+            duration: self.duration.with_label_values(&[plugin, hook]),
+        }
+    }
+}
+
+/// From a small Rust guest to a deadline.
+const BUCKETS: [f64; 14] = [
+    0.25e-6, 0.5e-6, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3,
+    10e-3,
+];
+
+/// The numbers of one plugin and hook.
+pub(super) struct StageMetrics {
+    calls: [IntCounter; CallOutcome::ALL.len()],
+    duration: Histogram,
+}
+
+impl StageMetrics {
+    pub(super) fn called(&self, outcome: CallOutcome, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
+        self.skipped(outcome);
+    }
+
+    /// Answered by the failure policy, without a call.
+    pub(super) fn skipped(&self, outcome: CallOutcome) {
+        self.calls[outcome as usize].inc();
+    }
+
+    /// Calls and, among them, failures, since the process began.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        let count = |outcomes: &[CallOutcome]| {
+            outcomes
+                .iter()
+                .map(|&outcome| self.calls[outcome as usize].get())
+                .sum()
+        };
+        (count(&CallOutcome::ALL), count(&CallOutcome::FAILURES))
+    }
+}
+
+/// The label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallOutcome {
+    Pass,
+    Rewrite,
+    Split,
+    Refuse,
+    Answer,
+    Trap,
+    Deadline,
+    Memory,
+    Invalid,
+    /// Not called: its circuit is open.
+    CircuitOpen,
+    /// Not called, or cut short: the chain's deadline is used up.
+    ChainDeadline,
+}
+
+impl CallOutcome {
+    const ALL: [Self; 11] = [
+        Self::Pass,
+        Self::Rewrite,
+        Self::Split,
+        Self::Refuse,
+        Self::Answer,
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::Invalid,
+        Self::CircuitOpen,
+        Self::ChainDeadline,
+    ];
+    const FAILURES: [Self; 6] = [
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::Invalid,
+        Self::CircuitOpen,
+        Self::ChainDeadline,
+    ];
+
+    pub(super) const fn of_verdict(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Pass,
+            Verdict::Rewrite(_) => Self::Rewrite,
+            Verdict::Split(_) => Self::Split,
+            Verdict::Refuse(_) => Self::Refuse,
+            Verdict::Answer(_) => Self::Answer,
+        }
+    }
+
+    pub(super) const fn of_error(error: &PluginError) -> Self {
+        match error {
+            PluginError::Deadline { .. } => Self::Deadline,
+            PluginError::Memory { .. } => Self::Memory,
+            PluginError::Answer(_) => Self::Invalid,
+            _ => Self::Trap,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Rewrite => "rewrite",
+            Self::Split => "split",
+            Self::Refuse => "refuse",
+            Self::Answer => "answer",
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Invalid => "invalid",
+            Self::CircuitOpen => "circuit_open",
+            Self::ChainDeadline => "chain_deadline",
+        }
+    }
+}
+
+/// Reads the current chain when it is scraped, so that a plugin that is gone leaves no series.
+struct Snapshot {
+    current: Arc<ArcSwap<Chain>>,
+    /// Two scrapes at once would fill each other's gauges.
+    scrape: Mutex<()>,
+    memory: IntGaugeVec,
+    generation: IntGaugeVec,
+    state: IntGaugeVec,
+}
+
+impl Snapshot {
+    fn new(current: Arc<ArcSwap<Chain>>) -> prometheus::Result<Self> {
+        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        Ok(Self {
+            current,
+            scrape: Mutex::default(),
+            memory: gauges(
+                "jackfield_plugin_memory_bytes",
+                "Linear memory of all instances of a plugin",
+                &["plugin"],
+            )?,
+            generation: gauges(
+                "jackfield_plugin_generation",
+                "Generation of the chain that a plugin runs in",
+                &["plugin"],
+            )?,
+            state: gauges(
+                "jackfield_plugin_state",
+                "1 for the state that a plugin is in",
+                &["plugin", "state"],
+            )?,
+        })
+    }
+}
+
+impl Collector for Snapshot {
+    fn desc(&self) -> Vec<&Desc> {
+        [&self.memory, &self.generation, &self.state]
+            .into_iter()
+            .flat_map(Collector::desc)
+            .collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        for gauges in [&self.memory, &self.generation, &self.state] {
+            gauges.reset();
+        }
+        for view in self.current.load().views() {
+            let name = &*view.name;
+            self.memory
+                .with_label_values(&[name])
+                .set(view.memory as i64);
+            self.generation
+                .with_label_values(&[name])
+                .set(view.generation as i64);
+            for state in PluginState::ALL {
+                let is = i64::from(state == view.state);
+                self.state.with_label_values(&[name, state.name()]).set(is);
+            }
+        }
+        [&self.memory, &self.generation, &self.state]
+            .into_iter()
+            .flat_map(Collector::collect)
+            .collect()
+    }
+}

@@ -1,0 +1,47 @@
+//! Looks whether a plugin whose circuit is open works again: on a thread of its own, off the data
+//! plane, with a copy of the request that opened it.
+//!
+//! At most one probe per open circuit, and it ends with the circuit or with the chain.
+
+use std::{
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use super::{request::OwnedCall, stage::Stage};
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How soon a probe notices that its chain is gone.
+const NAP: Duration = Duration::from_secs(1);
+
+pub(super) fn start(stage: &Arc<Stage>, call: OwnedCall) {
+    let name = Arc::clone(stage.name());
+    let stage = Arc::downgrade(stage);
+    let spawned = thread::Builder::new()
+        .name("plugin-probe".into())
+        .spawn(move || probe_until_it_passes(&stage, &call));
+    if let Err(error) = spawned {
+        tracing::error!(plugin = %name, %error, "cannot probe a plugin; reload it to close its circuit");
+    }
+}
+
+fn probe_until_it_passes(stage: &Weak<Stage>, call: &OwnedCall) {
+    let mut pause = FIRST;
+    while sleep_while_alive(stage, pause) {
+        if stage.upgrade().is_none_or(|stage| stage.probe(call)) {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+fn sleep_while_alive(stage: &Weak<Stage>, mut pause: Duration) -> bool {
+    while !pause.is_zero() && stage.strong_count() > 0 {
+        let nap = pause.min(NAP);
+        thread::sleep(nap);
+        pause -= nap;
+    }
+    stage.strong_count() > 0
+}

@@ -1,0 +1,211 @@
+//! One plugin in its place in the chain: asked, counted, and answered for when it fails.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jackfield_plugin_host::{Call, Decision, Generation, PluginError};
+
+use super::{
+    FailurePolicy, PluginConfig, PluginState, PluginView, Source,
+    circuit::{Circuit, Fault},
+    metrics::{CallOutcome, StageMetrics},
+    probe,
+    request::OwnedCall,
+};
+
+pub(super) struct Stage {
+    config: PluginConfig,
+    name: Arc<str>,
+    generation: Generation,
+    circuit: Circuit,
+    metrics: StageMetrics,
+    last_error: Mutex<Option<String>>,
+}
+
+/// What asking came to.
+pub(super) struct Asked {
+    /// None: the plugin could not answer, and its failure policy has to.
+    pub(super) decision: Option<Decision>,
+    /// CPU time, counted against the chain's deadline.
+    pub(super) spent: Duration,
+}
+
+impl Stage {
+    pub(super) fn new(
+        config: PluginConfig,
+        name: Arc<str>,
+        generation: Generation,
+        metrics: StageMetrics,
+    ) -> Self {
+        let (circuit, last_error) = (Circuit::default(), Mutex::default());
+        Self {
+            config,
+            name,
+            generation,
+            circuit,
+            metrics,
+            last_error,
+        }
+    }
+
+    pub(super) fn concerns(&self, service: &str) -> bool {
+        let matches = &self.config.matches;
+        matches.is_empty() || matches.iter().any(|pattern| pattern.matches(service))
+    }
+
+    /// Asks the plugin; `left` is what remains of the chain's deadline.
+    pub(super) fn ask(self: &Arc<Self>, thread: usize, call: &Call<'_>, left: Duration) -> Asked {
+        let skip = match () {
+            () if self.circuit.is_open() => Some(CallOutcome::CircuitOpen),
+            () if left.is_zero() => Some(CallOutcome::ChainDeadline),
+            () => None,
+        };
+        if let Some(outcome) = skip {
+            self.metrics.skipped(outcome);
+            return Asked {
+                decision: None,
+                spent: Duration::ZERO,
+            };
+        }
+        let outcome = self.generation.on_request(thread, call, left);
+        let decision = match outcome.decision {
+            Ok(decision) => {
+                self.metrics
+                    .called(CallOutcome::of_verdict(&decision.verdict), outcome.took);
+                Some(decision)
+            }
+            Err(error) => {
+                self.failed(error, call, left, outcome.took);
+                None
+            }
+        };
+        Asked {
+            decision,
+            spent: outcome.spent,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn on_failure(&self) -> FailurePolicy {
+        self.config.on_failure
+    }
+
+    /// Whether the plugin works again, on a copied request; if so, it is asked again from now on.
+    pub(super) fn probe(&self, call: &OwnedCall) -> bool {
+        match self.generation.probe(&call.call()) {
+            Ok(_) => {
+                self.circuit.close();
+                tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
+                true
+            }
+            Err(error) => {
+                self.remember_error(&error);
+                false
+            }
+        }
+    }
+
+    pub(super) fn view(&self, generation: u64) -> PluginView {
+        let outline = self.generation.plugin().outline();
+        let (calls, failures) = self.metrics.totals();
+        PluginView {
+            digest: Some(outline.digest.to_string()),
+            size: Some(outline.size),
+            state: match self.circuit.is_open() {
+                true => PluginState::Open,
+                false => PluginState::Live,
+            },
+            generation,
+            hooks: outline.hooks.iter().map(|hook| hook.name()).collect(),
+            imports: outline.imports.clone(),
+            memory: self.generation.memory(),
+            calls,
+            failures,
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            ..PluginView::of_config(&self.config)
+        }
+    }
+
+    #[cold]
+    fn failed(
+        self: &Arc<Self>,
+        error: PluginError,
+        call: &Call<'_>,
+        left: Duration,
+        took: Duration,
+    ) {
+        let killed = matches!(error, PluginError::Deadline { .. });
+        if killed && left < self.config.deadline {
+            // The time was used up by those before it; its own deadline had not passed.
+            self.metrics.called(CallOutcome::ChainDeadline, took);
+            tracing::debug!(plugin = %self.name, "the chain's deadline passed in this plugin");
+            return;
+        }
+        self.metrics.called(CallOutcome::of_error(&error), took);
+        self.remember_error(&error);
+        tracing::warn!(plugin = %self.name, kind = error.kind(), "plugin {error}");
+        let fault = if killed { Fault::Kill } else { Fault::Other };
+        if self.circuit.record(fault, Instant::now()) {
+            tracing::error!(
+                plugin = %self.name,
+                policy = ?self.config.on_failure,
+                "a plugin failed too often; its failure policy answers for it until a probe passes"
+            );
+            probe::start(self, OwnedCall::of(call));
+        }
+    }
+
+    fn remember_error(&self, error: &PluginError) {
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some(error.to_string());
+    }
+}
+
+impl PluginView {
+    /// What is known of a plugin that is not running.
+    pub(super) fn of_config(config: &PluginConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            source: config.source.to_string(),
+            digest: None,
+            size: None,
+            state: PluginState::Off,
+            generation: 0,
+            order: config.order,
+            hooks: Vec::new(),
+            imports: Vec::new(),
+            allow: config
+                .allow
+                .iter()
+                .map(|capability| capability.name())
+                .collect(),
+            matches: config.matches.iter().map(ToString::to_string).collect(),
+            on_failure: config.on_failure,
+            memory: 0,
+            calls: 0,
+            failures: 0,
+            last_error: None,
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Builtin(name) => write!(f, "builtin:{name}"),
+        }
+    }
+}
