@@ -16,6 +16,9 @@
 //! telemetry             logs, metric registry
 //! ```
 
+pub mod admin;
 pub mod chain;
+pub mod config;
 pub mod directory;
 pub mod relay;
+pub mod telemetry;

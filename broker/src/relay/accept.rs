@@ -1,10 +1,6 @@
 //! From a socket to a link: admission, handshake, SETUP, registration.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jackfield_rsocket::{
     engine::check_first,
@@ -57,7 +53,11 @@ pub(super) async fn accept(
         };
         turn = (turn + 1) % threads.len();
         // A thread that is behind by a whole queue of arrivals makes the listener wait.
-        if threads[turn].send(Arrival::Socket(accepted, admission)).await.is_err() {
+        if threads[turn]
+            .send(Arrival::Socket(accepted, admission))
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -188,8 +188,12 @@ async fn register(
     plane.links.enter(&me);
     let peer = io.peer();
     if plane.links.may_log() {
-        let app = instance.as_ref().map_or("anonymous", |instance| instance.app.name.as_str());
-        let services = instance.as_ref().map_or(0, |instance| instance.services().len());
+        let app = instance
+            .as_ref()
+            .map_or("anonymous", |instance| instance.app.name.as_str());
+        let services = instance
+            .as_ref()
+            .map_or(0, |instance| instance.services().len());
         tracing::info!(code = 500_200, link = %me.id, %peer, transport, app, services, "connected");
     }
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);

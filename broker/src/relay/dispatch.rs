@@ -32,9 +32,17 @@ const ATTEMPTS_MAX: u8 = 3;
 /// Where a request goes.
 enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
-    To { route: Rc<Route>, choice: Rc<Choice>, metadata: Option<Bytes> },
+    To {
+        route: Rc<Route>,
+        choice: Rc<Choice>,
+        metadata: Option<Bytes>,
+    },
     /// A plugin answered in the responder's place.
-    Answered { route: Rc<Route>, metadata: Option<Bytes>, data: Bytes },
+    Answered {
+        route: Rc<Route>,
+        metadata: Option<Bytes>,
+        data: Bytes,
+    },
 }
 
 impl Link {
@@ -49,12 +57,17 @@ impl Link {
             Ok(Scan::Found(entries)) => self.decide(metadata, &entries, request.interaction),
             Ok(Scan::NeedMore) => {
                 let waiting = Waiting::new(part, metadata, self.now);
-                self.connection.accept(id, request, Splice::Waiting(Box::new(waiting)));
+                self.connection
+                    .accept(id, request, Splice::Waiting(Box::new(waiting)));
                 return;
             }
         };
         let started = decided.and_then(|decided| match decided {
-            Decided::To { route, choice, metadata } => {
+            Decided::To {
+                route,
+                choice,
+                metadata,
+            } => {
                 let near = self.near_end(id, &route, &choice, part.flags, None)?;
                 let (part, more) = match metadata {
                     Some(metadata) => part.with_metadata(&metadata, request.data, self.frame_max()),
@@ -64,7 +77,11 @@ impl Link {
                 self.depart(id, whole, near.1, part, more.into_iter().collect(), 0);
                 Ok(())
             }
-            Decided::Answered { route, metadata, data } => {
+            Decided::Answered {
+                route,
+                metadata,
+                data,
+            } => {
                 self.answer(id, &route, metadata.as_deref(), &data);
                 Ok(())
             }
@@ -83,7 +100,9 @@ impl Link {
         fragment: Fragment,
     ) {
         let last = matches!(fragment, Fragment::Request { last: true });
-        let Some(Splice::Waiting(waiting)) = self.connection.get_mut(id) else { return };
+        let Some(Splice::Waiting(waiting)) = self.connection.get_mut(id) else {
+            return;
+        };
         let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
         let interaction = waiting.request.interaction;
         let pushed = waiting.push(part, payload.metadata);
@@ -116,10 +135,24 @@ impl Link {
             Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
         });
         let started = decided.and_then(|decided| {
-            let Decided::To { route, choice, metadata } = decided else { return Ok(()) };
+            let Decided::To {
+                route,
+                choice,
+                metadata,
+            } = decided
+            else {
+                return Ok(());
+            };
             let near = self.near_end(id, &route, &choice, Flags::NONE, None)?;
             let (request, fragments) = waiting.with_metadata(metadata);
-            self.depart(id, Some(Splice::Near(near.0)), near.1, request, fragments, 0);
+            self.depart(
+                id,
+                Some(Splice::Near(near.0)),
+                near.1,
+                request,
+                fragments,
+                0,
+            );
             Ok(())
         });
         if let Err(refusal) = started {
@@ -129,8 +162,16 @@ impl Link {
 
     fn start_waiting(&mut self, id: StreamId, decided: Decided, last: bool) -> Result<(), Refusal> {
         let (route, choice, metadata) = match decided {
-            Decided::To { route, choice, metadata } => (route, choice, metadata),
-            Decided::Answered { route, metadata, data } => {
+            Decided::To {
+                route,
+                choice,
+                metadata,
+            } => (route, choice, metadata),
+            Decided::Answered {
+                route,
+                metadata,
+                data,
+            } => {
                 self.connection.forget(id);
                 self.answer(id, &route, metadata.as_deref(), &data);
                 return Ok(());
@@ -138,7 +179,9 @@ impl Link {
         };
         let (mut near, instance) = self.near_end(id, &route, &choice, Flags::FOLLOWS, None)?;
         near.partial = !last;
-        let Some(splice) = self.connection.get_mut(id) else { return Ok(()) };
+        let Some(splice) = self.connection.get_mut(id) else {
+            return Ok(());
+        };
         let Splice::Waiting(waiting) = std::mem::replace(splice, Splice::Near(near)) else {
             return Ok(());
         };
@@ -177,7 +220,11 @@ impl Link {
         };
         if !route.concerned {
             let choice = route.choice.clone();
-            return Ok(Decided::To { route, choice, metadata: None });
+            return Ok(Decided::To {
+                route,
+                choice,
+                metadata: None,
+            });
         }
         let verdict = match route.verdict.get() {
             Some(verdict) => verdict.clone(),
@@ -191,7 +238,7 @@ impl Link {
         let decision = self.plane.chains.load().on_request(&chain::Request {
             thread: self.thread,
             interaction: match interaction {
-                Interaction::Response => chain::Interaction::Response,
+                Interaction::Response => chain::Interaction::RequestResponse,
                 Interaction::FireAndForget => chain::Interaction::FireAndForget,
                 Interaction::Stream => chain::Interaction::Stream,
                 Interaction::Channel => chain::Interaction::Channel,
@@ -224,14 +271,22 @@ impl Link {
             Verdict::Refuse { code, text } => return Err(Refusal::Plugin { code, text }),
             Verdict::Failed { plugin } => return Err(Refusal::PluginFailed(plugin.to_string())),
             Verdict::Answer { metadata, data } => {
-                return Ok(Decided::Answered { route, metadata, data });
+                return Ok(Decided::Answered {
+                    route,
+                    metadata,
+                    data,
+                });
             }
             Verdict::Rewrite(rewrite) => {
                 let Some(choice) = self.rewritten(&route, &rewrite) else {
                     return Err(Refusal::UnknownService(route.name.key_with(&rewrite)));
                 };
                 let metadata = self.edited(&route, &rewrite, metadata)?;
-                return Ok(Decided::To { route, choice, metadata });
+                return Ok(Decided::To {
+                    route,
+                    choice,
+                    metadata,
+                });
             }
             Verdict::Split(split) => match split.dice(self.random.next()) {
                 None => route.choice.clone(),
@@ -240,12 +295,20 @@ impl Link {
                     None => route.choice.clone(),
                     Some(choice) => {
                         let metadata = self.edited(&route, rewrite, metadata)?;
-                        return Ok(Decided::To { route, choice, metadata });
+                        return Ok(Decided::To {
+                            route,
+                            choice,
+                            metadata,
+                        });
                     }
                 },
             },
         };
-        Ok(Decided::To { route, choice, metadata: None })
+        Ok(Decided::To {
+            route,
+            choice,
+            metadata: None,
+        })
     }
 
     fn resolve(
@@ -312,8 +375,16 @@ impl Link {
         }
         let slot = self.plane.directory.find(&route.name.key_with(rewrite));
         let choice = slot.map(|slot| {
-            let endpoint = rewrite.endpoint.as_deref().unwrap_or(&route.name.endpoint).into();
-            Rc::new(Choice { slot, endpoint, balance: route.choice.balance })
+            let endpoint = rewrite
+                .endpoint
+                .as_deref()
+                .unwrap_or(&route.name.endpoint)
+                .into();
+            Rc::new(Choice {
+                slot,
+                endpoint,
+                balance: route.choice.balance,
+            })
         });
         // A guest may rewrite each call to another place: what is kept is bounded.
         if known.len() >= 16 {
@@ -339,21 +410,39 @@ impl Link {
         let tags: Vec<TagEdit<'_>> = rewrite
             .tags
             .iter()
-            .map(|(key, value)| TagEdit { key, value: Some(value).filter(|v| !v.is_empty()).map(String::as_str) })
+            .map(|(key, value)| TagEdit {
+                key,
+                value: Some(value).filter(|v| !v.is_empty()).map(String::as_str),
+            })
             .collect();
-        let edit = RouteEdit { name: named.then_some((service, method)), tags: &tags };
+        let edit = RouteEdit {
+            name: named.then_some((service, method)),
+            tags: &tags,
+        };
         let edited = match self.metadata_kind {
             MetadataKind::Routing => edit.tags(metadata).map(Bytes::from),
-            _ => Edit { route: Some(edit), data_encoding: None }.apply(metadata),
+            _ => Edit {
+                route: Some(edit),
+                data_encoding: None,
+            }
+            .apply(metadata),
         };
-        edited.map(Some).map_err(|error| Refusal::BadMetadata(error.to_string()))
+        edited
+            .map(Some)
+            .map_err(|error| Refusal::BadMetadata(error.to_string()))
     }
 
     fn answer(&mut self, id: StreamId, route: &Route, metadata: Option<&[u8]>, data: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
-        Payload { follows: false, complete: true, next: true, metadata, data }
-            .encode(id, &mut frame);
+        Payload {
+            follows: false,
+            complete: true,
+            next: true,
+            metadata,
+            data,
+        }
+        .encode(id, &mut frame);
         self.send(&frame);
         self.scratch = frame;
         route.metrics.ended(Outcome::Ok, std::time::Duration::ZERO);
@@ -367,7 +456,11 @@ impl Link {
         except: Option<LinkId>,
     ) -> Result<Arc<Instance<Arc<Handle>>>, Refusal> {
         let endpoint = Endpoint(&choice.endpoint);
-        let by = Pick { endpoint, balance: choice.balance, random: self.random.next() };
+        let by = Pick {
+            endpoint,
+            balance: choice.balance,
+            random: self.random.next(),
+        };
         let usable = |instance: &Instance<Arc<Handle>>| {
             instance.link.usable() && Some(instance.link.id) != except
         };
@@ -379,14 +472,20 @@ impl Link {
             } else if !endpoint.is_any()
                 && !candidates.iter().any(|instance| endpoint.admits(instance))
             {
-                Refusal::UnknownEndpoint { service, endpoint: choice.endpoint.to_string() }
+                Refusal::UnknownEndpoint {
+                    service,
+                    endpoint: choice.endpoint.to_string(),
+                }
             } else {
                 Refusal::Overloaded(service)
             }
         })
     }
 
-    #[expect(clippy::type_complexity, reason = "an end and who is to answer, taken apart at once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an end and who is to answer, taken apart at once"
+    )]
     fn near_end(
         &mut self,
         id: StreamId,
@@ -423,7 +522,11 @@ impl Link {
             }
             (None, Some(Splice::Near(near))) => {
                 let granted = request.initial_n;
-                request.initial_n = if granted > 0 { near.shaper.grant(granted) } else { 0 };
+                request.initial_n = if granted > 0 {
+                    near.shaper.grant(granted)
+                } else {
+                    0
+                };
                 if near.partial {
                     near.shaper.hold(credit);
                     (near.ticket.clone(), 0)
@@ -438,7 +541,11 @@ impl Link {
         // When the far link is gone, the request comes back by itself.
         let _ = far.push(&self.me, Item::Open(Box::new(opening)));
         for payload in fragments {
-            let item = Item::Payload { ticket: ticket.clone(), to: End::Far, payload };
+            let item = Item::Payload {
+                ticket: ticket.clone(),
+                to: End::Far,
+                payload,
+            };
             let _ = far.push(&self.me, item);
         }
         super::inbound::tell_credit(&self.me, &ticket, End::Far, more);
@@ -447,7 +554,10 @@ impl Link {
 
     /// A request came back unsent: picks again, or says why not.
     pub(super) fn on_returned(&mut self, returned: Returned) {
-        let Returned { ticket, mut request } = returned;
+        let Returned {
+            ticket,
+            mut request,
+        } = returned;
         let id = ticket.near_id;
         let Some(Splice::Near(near)) = self.connection.get_mut(id) else {
             if request.interaction == Interaction::FireAndForget {
@@ -537,7 +647,15 @@ impl RequestPart {
         let body = block(metadata, if fits { data } else { b"" });
         let flags = self.flags.with(Flags::METADATA);
         if fits {
-            return (Self { flags, pinned: body.len(), body, ..self }, None);
+            return (
+                Self {
+                    flags,
+                    pinned: body.len(),
+                    body,
+                    ..self
+                },
+                None,
+            );
         }
         let rest = Part {
             flags: Flags::NEXT
@@ -548,21 +666,40 @@ impl RequestPart {
             whole: false,
         };
         let flags = flags.with(Flags::FOLLOWS).without(Flags::COMPLETE);
-        (Self { flags, pinned: body.len(), body, ..self }, Some(rest))
+        (
+            Self {
+                flags,
+                pinned: body.len(),
+                body,
+                ..self
+            },
+            Some(rest),
+        )
     }
-
 }
 
 impl Waiting {
     /// The held frames as they came; or, with other metadata, all of it in the first frame and
     /// fragments with data only.
     fn with_metadata(self, metadata: Option<Bytes>) -> (RequestPart, Vec<Part>) {
-        let Self { request, fragments, .. } = self;
-        let Some(metadata) = metadata else { return (request, fragments) };
+        let Self {
+            request, fragments, ..
+        } = self;
+        let Some(metadata) = metadata else {
+            return (request, fragments);
+        };
         let body = block(&metadata, b"");
         let fragments = fragments.into_iter().map(Part::without_metadata).collect();
         let flags = request.flags.with(Flags::METADATA);
-        (RequestPart { flags, pinned: body.len(), body, ..request }, fragments)
+        (
+            RequestPart {
+                flags,
+                pinned: body.len(),
+                body,
+                ..request
+            },
+            fragments,
+        )
     }
 }
 
@@ -572,9 +709,17 @@ impl Part {
             return self;
         }
         // The engine has checked the length against the frame.
-        let length = self.body.iter().take(3).fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let length = self
+            .body
+            .iter()
+            .take(3)
+            .fold(0, |length, byte| length << 8 | usize::from(*byte));
         let body = self.body.slice((3 + length).min(self.body.len())..);
-        Self { flags: self.flags.without(Flags::METADATA), body, ..self }
+        Self {
+            flags: self.flags.without(Flags::METADATA),
+            body,
+            ..self
+        }
     }
 }
 

@@ -9,11 +9,7 @@ use std::{
     },
 };
 
-use super::{
-    item::Item,
-    limits::Limits,
-    outbox::Outbox,
-};
+use super::{item::Item, limits::Limits, outbox::Outbox};
 
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -30,14 +30,24 @@ impl Link {
             Err(error) if error.ignorable() => return,
             Err(error) => {
                 let text = format!("RST-910400: malformed frame: {error}");
-                self.ending = Some(Ending::Error { code: ErrorCode::CONNECTION_ERROR, text });
+                self.ending = Some(Ending::Error {
+                    code: ErrorCode::CONNECTION_ERROR,
+                    text,
+                });
                 return;
             }
         };
         match self.connection.handle(frame) {
             Event::Ignored | Event::MetadataPush { .. } => {}
-            Event::Payload { id, owner, flags, part } => {
-                let Body::Payload(payload) = frame.body else { return };
+            Event::Payload {
+                id,
+                owner,
+                flags,
+                part,
+            } => {
+                let Body::Payload(payload) = frame.body else {
+                    return;
+                };
                 let body = Part::of(&payload, bytes, flags, part);
                 match owner {
                     Owner::Live(Splice::Near(near)) => {
@@ -92,7 +102,9 @@ impl Link {
                 }
                 _ => {}
             },
-            Event::Failed { owner, code, data, .. } => self.on_failed(owner, code, data),
+            Event::Failed {
+                owner, code, data, ..
+            } => self.on_failed(owner, code, data),
             Event::Refused { id, code, text } => {
                 self.send_error(id, code, format!("RST-910400: {text}").as_bytes());
             }
@@ -136,11 +148,19 @@ impl Link {
     }
 
     fn on_failed(&mut self, owner: Splice, code: ErrorCode, data: &[u8]) {
-        let how = Close::Error { code, text: own(data).0, lost: false };
+        let how = Close::Error {
+            code,
+            text: own(data).0,
+            lost: false,
+        };
         match owner {
             Splice::Near(near) => {
                 let ticket = near.ticket.clone();
-                let close = Item::Close { ticket: ticket.clone(), to: End::Far, how };
+                let close = Item::Close {
+                    ticket: ticket.clone(),
+                    to: End::Far,
+                    how,
+                };
                 let _ = ticket.far.push(&self.me, close);
                 near.finish(outcome_of(code, false), self.now);
             }
@@ -200,19 +220,36 @@ fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> bool
         return false;
     }
     // When the link is gone, so is the stream, and its end is on the way to us.
-    let _ = target.push(me, Item::Payload { ticket: ticket.clone(), to, payload });
+    let _ = target.push(
+        me,
+        Item::Payload {
+            ticket: ticket.clone(),
+            to,
+            payload,
+        },
+    );
     true
 }
 
 fn tell(me: &Arc<Handle>, ticket: &Arc<Ticket>, how: Close) {
-    let close = Item::Close { ticket: ticket.clone(), to: End::Near, how };
+    let close = Item::Close {
+        ticket: ticket.clone(),
+        to: End::Near,
+        how,
+    };
     let _ = ticket.near.push(me, close);
 }
 
 /// Passes credit on to the link at `to`.
 pub(super) fn tell_credit(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, n: u32) {
     if n > 0 && ticket.add_credit(to, n) {
-        let _ = ticket.link(to).push(me, Item::Credit { ticket: ticket.clone(), to });
+        let _ = ticket.link(to).push(
+            me,
+            Item::Credit {
+                ticket: ticket.clone(),
+                to,
+            },
+        );
     }
 }
 
@@ -220,21 +257,36 @@ impl Part {
     /// A payload frame as it is passed on, with the flags the engine allows it.
     fn of(_payload: &Payload<'_>, bytes: &Bytes, flags: Flags, part: Fragment) -> Self {
         let (body, pinned) = body_of(bytes, HEADER_LEN);
-        Self { flags, body, pinned, whole: matches!(part, Fragment::Item { last: true }) }
+        Self {
+            flags,
+            body,
+            pinned,
+            whole: matches!(part, Fragment::Item { last: true }),
+        }
     }
 }
 
 impl RequestPart {
     /// A request frame as it is passed on.
     pub(super) fn of(request: &Request<'_>, bytes: &Bytes) -> Self {
-        let credit = if request.interaction.has_credit() { 4 } else { 0 };
+        let credit = if request.interaction.has_credit() {
+            4
+        } else {
+            0
+        };
         let (body, pinned) = body_of(bytes, HEADER_LEN + credit);
         let flags = Flags::NONE
             .with_if(Flags::METADATA, request.metadata.is_some())
             .with_if(Flags::FOLLOWS, request.follows)
             .with_if(Flags::COMPLETE, request.complete);
         let initial_n = request.initial_n;
-        Self { interaction: request.interaction, flags, initial_n, body, pinned }
+        Self {
+            interaction: request.interaction,
+            flags,
+            initial_n,
+            body,
+            pinned,
+        }
     }
 }
 

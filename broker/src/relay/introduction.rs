@@ -71,7 +71,9 @@ pub(super) fn introduce(
             registry = Some(ServiceRegistry::decode(entry.content).map_err(bad_application)?);
         }
     }
-    let services = registry.map(|registry| registry.published).unwrap_or_default();
+    let services = registry
+        .map(|registry| registry.published)
+        .unwrap_or_default();
     // A lone registry registers: a person with any client needs no more than that.
     let app = match (claimed, services.is_empty()) {
         (None, true) => None,
@@ -100,12 +102,19 @@ fn app_of(
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let uuid = given(claimed.uuid).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     if uuid.len() > 128 || uuid.chars().any(char::is_control) {
-        return Err(Refusal::BadApplication("uuid is too long or has control characters".into()));
+        return Err(Refusal::BadApplication(
+            "uuid is too long or has control characters".into(),
+        ));
     }
     let ip = given(claimed.ip).or_else(|| remote.map(|remote| remote.to_string()));
     // What begins with `_` is the broker's own to say.
-    let metadata = claimed.metadata.into_iter().filter(|(key, _)| !key.starts_with('_'));
-    let connected_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let metadata = claimed
+        .metadata
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with('_'));
+    let connected_at = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Ok(App {
         name: given(claimed.name).unwrap_or_else(|| "unnamed".into()),
         uuid,

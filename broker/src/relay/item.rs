@@ -17,11 +17,19 @@ pub(super) enum Item {
     /// A request to number and send.
     Open(Box<Opening>),
     /// A payload of a stream, towards `to`.
-    Payload { ticket: Arc<Ticket>, to: End, payload: Part },
+    Payload {
+        ticket: Arc<Ticket>,
+        to: End,
+        payload: Part,
+    },
     /// Credit waits in the ticket for `to`.
     Credit { ticket: Arc<Ticket>, to: End },
     /// The stream ends for `to`.
-    Close { ticket: Arc<Ticket>, to: End, how: Close },
+    Close {
+        ticket: Arc<Ticket>,
+        to: End,
+        how: Close,
+    },
     /// A request came back unsent; only the near link gets this.
     Returned(Box<Returned>),
 }
@@ -34,7 +42,11 @@ pub(super) enum Close {
     /// The responder of a channel wants no more items.
     HalfCancel,
     /// Either side failed.
-    Error { code: ErrorCode, text: Bytes, lost: bool },
+    Error {
+        code: ErrorCode,
+        text: Bytes,
+        lost: bool,
+    },
 }
 
 /// A PAYLOAD as it is passed on: flags and what stands behind the header.
@@ -82,12 +94,11 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(
-        ticket: Arc<Ticket>,
-        request: RequestPart,
-        load: Load<Arc<Handle>>,
-    ) -> Self {
-        Self { ticket, inside: Some((request, load)) }
+    pub(super) fn new(ticket: Arc<Ticket>, request: RequestPart, load: Load<Arc<Handle>>) -> Self {
+        Self {
+            ticket,
+            inside: Some((request, load)),
+        }
     }
 
     pub(super) const fn ticket(&self) -> &Arc<Ticket> {
@@ -106,14 +117,22 @@ impl Opening {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let Some((request, load)) = self.inside.take() else { return };
+        let Some((request, load)) = self.inside.take() else {
+            return;
+        };
         drop(load);
         if self.ticket.is_withdrawn() {
             return;
         }
-        let returned = Returned { ticket: self.ticket.clone(), request };
+        let returned = Returned {
+            ticket: self.ticket.clone(),
+            request,
+        };
         // When the near link is gone too, nobody waits for the request.
-        let _ = self.ticket.near.push(&self.ticket.far, Item::Returned(Box::new(returned)));
+        let _ = self
+            .ticket
+            .near
+            .push(&self.ticket.far, Item::Returned(Box::new(returned)));
     }
 }
 

@@ -99,9 +99,12 @@ impl Ending {
     pub(super) fn of(error: &NetError) -> Self {
         let code = ErrorCode::CONNECTION_ERROR;
         match error {
-            NetError::FrameTooLong { .. } | NetError::FrameTooShort { .. } | NetError::TextMessage => {
-                Self::Error { code, text: format!("RST-910400: {error}") }
-            }
+            NetError::FrameTooLong { .. }
+            | NetError::FrameTooShort { .. }
+            | NetError::TextMessage => Self::Error {
+                code,
+                text: format!("RST-910400: {error}"),
+            },
             _ => Self::Peer(match std::error::Error::source(error) {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
@@ -217,7 +220,9 @@ impl Link {
     }
 
     fn paused(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(pause) = &self.pause else { return false };
+        let Some(pause) = &self.pause else {
+            return false;
+        };
         let room = pause.target.outbox.room(self.me.id, 0);
         if room == Room::Free || self.now >= pause.until {
             self.pause = None;
@@ -230,9 +235,16 @@ impl Link {
     /// Rests if what was just placed in `target`'s outbox filled this link's share of it.
     pub(super) fn rest_if_full(&mut self, target: &Arc<Handle>) {
         if target.outbox.room(self.me.id, 0) != Room::Free {
-            self.plane.metrics.slow_peers.with_label_values(&["source_paused"]).inc();
+            self.plane
+                .metrics
+                .slow_peers
+                .with_label_values(&["source_paused"])
+                .inc();
             let until = self.now + PAUSE_MAX;
-            self.pause = Some(Pause { target: target.clone(), until });
+            self.pause = Some(Pause {
+                target: target.clone(),
+                until,
+            });
         }
     }
 
@@ -303,7 +315,12 @@ impl Link {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
         // Without resume there is no position to tell.
-        Keepalive { respond: false, position: 0, data }.encode(&mut frame);
+        Keepalive {
+            respond: false,
+            position: 0,
+            data,
+        }
+        .encode(&mut frame);
         self.send(&frame);
         self.scratch = frame;
     }
@@ -356,7 +373,11 @@ impl Link {
                 return;
             }
             self.now = Instant::now().max(self.timer_at);
-            if self.pause.as_ref().is_some_and(|pause| self.now >= pause.until) {
+            if self
+                .pause
+                .as_ref()
+                .is_some_and(|pause| self.now >= pause.until)
+            {
                 cx.waker().wake_by_ref();
                 return;
             }
@@ -364,7 +385,10 @@ impl Link {
     }
 
     fn next_deadline(&self) -> Instant {
-        let mut next = self.connection.next_timeout().unwrap_or(self.now + Duration::from_secs(60));
+        let mut next = self
+            .connection
+            .next_timeout()
+            .unwrap_or(self.now + Duration::from_secs(60));
         // Every frame moves the keepalive deadline; a timer that is early costs less than resetting it.
         if self.timer_at > self.now && self.timer_at < next {
             next = self.timer_at;
@@ -385,15 +409,24 @@ impl Link {
         match self.connection.handle_timeout(self.now) {
             Timeout::PeerGone => {
                 let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
-                self.ending = Some(Ending::Error { code: ErrorCode::CONNECTION_ERROR, text });
+                self.ending = Some(Ending::Error {
+                    code: ErrorCode::CONNECTION_ERROR,
+                    text,
+                });
             }
             Timeout::Nothing | Timeout::SendKeepalive => {}
         }
         if let Some((since, _)) = self.stalled_since
             && self.now >= since + self.plane.limits.stall
         {
-            self.plane.metrics.slow_peers.with_label_values(&["closed"]).inc();
-            self.ending = Some(Ending::Peer("no progress on the socket: peer does not read".into()));
+            self.plane
+                .metrics
+                .slow_peers
+                .with_label_values(&["closed"])
+                .inc();
+            self.ending = Some(Ending::Peer(
+                "no progress on the socket: peer does not read".into(),
+            ));
         }
         if self.now >= self.sweep_at {
             self.sweep_at = self.now + SWEEP;

@@ -91,7 +91,11 @@ impl Links {
             draining: AtomicBool::new(false),
             cut: AtomicUsize::new(0),
             gone: Notify::new(),
-            lines: Mutex::new(Lines { since: Instant::now(), written: 0, suppressed: 0 }),
+            lines: Mutex::new(Lines {
+                since: Instant::now(),
+                written: 0,
+                suppressed: 0,
+            }),
         }
     }
 
@@ -117,7 +121,10 @@ impl Links {
         }
         pending.total += 1;
         drop(pending);
-        Ok(Admission { links: self.clone(), from })
+        Ok(Admission {
+            links: self.clone(),
+            from,
+        })
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -155,7 +162,10 @@ impl Links {
     }
 
     pub(super) fn outbox_bytes(&self) -> usize {
-        lock(&self.live).values().map(|handle| handle.outbox.bytes()).sum()
+        lock(&self.live)
+            .values()
+            .map(|handle| handle.outbox.bytes())
+            .sum()
     }
 
     pub(super) fn draining(&self) -> bool {
@@ -167,7 +177,10 @@ impl Links {
     pub(super) async fn drain(&self, grace: Duration) -> usize {
         self.draining.store(true, Ordering::Release);
         self.order(Order::Drain);
-        if tokio::time::timeout(grace, self.wait_empty()).await.is_err() {
+        if tokio::time::timeout(grace, self.wait_empty())
+            .await
+            .is_err()
+        {
             self.order(Order::Close);
             // A link says goodbye within its linger time; nothing waits for it longer.
             let _ = tokio::time::timeout(Duration::from_secs(2), self.wait_empty()).await;
@@ -195,9 +208,16 @@ impl Links {
         let mut lines = lock(&self.lines);
         if lines.since.elapsed() >= Duration::from_secs(1) {
             if lines.suppressed > 0 {
-                tracing::warn!(suppressed = lines.suppressed, "lines caused by peers were left out");
+                tracing::warn!(
+                    suppressed = lines.suppressed,
+                    "lines caused by peers were left out"
+                );
             }
-            *lines = Lines { since: Instant::now(), written: 0, suppressed: 0 };
+            *lines = Lines {
+                since: Instant::now(),
+                written: 0,
+                suppressed: 0,
+            };
         }
         let may = lines.written < LOG_LINES_PER_SECOND;
         if may {

@@ -82,16 +82,22 @@ impl Metrics {
             registry.register(Box::new(histograms.clone()))?;
             prometheus::Result::Ok(histograms)
         };
-        let connections =
-            IntGaugeVec::new(Opts::new("jackfield_connections", "Open connections."), &[
-                "transport",
-            ])?;
+        let connections = IntGaugeVec::new(
+            Opts::new("jackfield_connections", "Open connections."),
+            &["transport"],
+        )?;
         registry.register(Box::new(connections.clone()))?;
-        let outbox_bytes =
-            IntGauge::new("jackfield_outbox_bytes", "Bytes waiting for sockets, all links.")?;
+        let outbox_bytes = IntGauge::new(
+            "jackfield_outbox_bytes",
+            "Bytes waiting for sockets, all links.",
+        )?;
         registry.register(Box::new(outbox_bytes.clone()))?;
         let frames = counters("jackfield_frames_total", "Frames moved.", &["direction"])?;
-        let bytes = counters("jackfield_bytes_total", "Bytes of frames moved.", &["direction"])?;
+        let bytes = counters(
+            "jackfield_bytes_total",
+            "Bytes of frames moved.",
+            &["direction"],
+        )?;
         Ok(Self {
             connections,
             frames_in: frames.with_label_values(&["in"]),
@@ -149,11 +155,16 @@ impl Metrics {
 
     fn resolve(&self, service: &str, interaction: Interaction) -> CallMetrics {
         let single = !interaction.has_credit();
-        let seconds = if single { &self.duration } else { &self.first_item };
+        let seconds = if single {
+            &self.duration
+        } else {
+            &self.first_item
+        };
         let labels = [service, interaction.as_str()];
         CallMetrics {
             outcomes: Outcome::ALL.map(|outcome| {
-                self.requests.with_label_values(&[labels[0], labels[1], outcome.as_str()])
+                self.requests
+                    .with_label_values(&[labels[0], labels[1], outcome.as_str()])
             }),
             seconds: seconds.with_label_values(&labels),
             single,

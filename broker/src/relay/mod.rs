@@ -96,7 +96,11 @@ impl Relay {
         chains: Arc<Chains>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let Config { threads, limits, routing } = config;
+        let Config {
+            threads,
+            limits,
+            routing,
+        } = config;
         let plane = Arc::new(Plane::new(directory, chains, metrics, limits, routing));
         let threads = (0..threads.max(1))
             .map(|number| spawn_thread(number, plane.clone()))
@@ -125,7 +129,10 @@ impl Relay {
         let refused = |_| io::Error::other("the broker takes no connections now");
         let admission = self.plane.links.admit(None).map_err(refused)?;
         let arrival = Arrival::Memory(io, admission);
-        self.threads[0].send(arrival).await.map_err(|_| io::Error::other("the relay has ended"))
+        self.threads[0]
+            .send(arrival)
+            .await
+            .map_err(|_| io::Error::other("the relay has ended"))
     }
 
     pub fn connections(&self) -> Vec<ConnectionView> {
@@ -135,7 +142,10 @@ impl Relay {
     /// Brings gauges up to date, for a scrape.
     pub fn measure(&self) {
         let bytes = self.plane.links.outbox_bytes();
-        self.plane.metrics.outbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.plane
+            .metrics
+            .outbox_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// New requests follow the new rules; running ones are not touched.
@@ -169,15 +179,19 @@ impl Listening {
 
 fn spawn_thread(number: usize, plane: Arc<Plane>) -> io::Result<mpsc::Sender<Arrival>> {
     let (sender, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name(format!("data-{number}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
-            while let Some(arrival) = arrivals.recv().await {
-                let serving = accept::serve(arrival, plane.clone(), number);
-                tokio::task::spawn_local(serving);
-            }
-        });
-    })?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name(format!("data-{number}"))
+        .spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                while let Some(arrival) = arrivals.recv().await {
+                    let serving = accept::serve(arrival, plane.clone(), number);
+                    tokio::task::spawn_local(serving);
+                }
+            });
+        })?;
     Ok(sender)
 }

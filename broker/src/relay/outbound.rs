@@ -22,7 +22,11 @@ impl Link {
     pub(super) fn on_item(&mut self, item: Item) {
         match item {
             Item::Open(opening) => self.on_open(*opening),
-            Item::Payload { ticket, to, payload } => self.on_payload(&ticket, to, payload),
+            Item::Payload {
+                ticket,
+                to,
+                payload,
+            } => self.on_payload(&ticket, to, payload),
             Item::Credit { ticket, to } => self.on_credit(&ticket, to),
             Item::Close { ticket, to, how } => {
                 if let Some(id) = self.stream_of(&ticket, to) {
@@ -46,7 +50,9 @@ impl Link {
             return;
         }
         let ticket = opening.ticket().clone();
-        let Some((request, load)) = opening.sent() else { return };
+        let Some((request, load)) = opening.sent() else {
+            return;
+        };
         let shaper = Shaper::new(self.plane.limits.credit_window);
         let far = Box::new(Far::new(ticket.clone(), shaper, load));
         let (id, whole) = match self.connection.open(&request.shape(), Splice::Far(far)) {
@@ -66,12 +72,18 @@ impl Link {
         let mut head = [0; 10];
         head[..6].copy_from_slice(&header);
         head[6..].copy_from_slice(&request.initial_n.to_be_bytes());
-        let len = if request.interaction.has_credit() { 10 } else { 6 };
+        let len = if request.interaction.has_credit() {
+            10
+        } else {
+            6
+        };
         self.push(&head[..len], request.body);
     }
 
     fn on_payload(&mut self, ticket: &Arc<Ticket>, to: End, part: Part) {
-        let Some(id) = self.stream_of(ticket, to) else { return };
+        let Some(id) = self.stream_of(ticket, to) else {
+            return;
+        };
         let payload = Payload {
             follows: part.flags.contains(Flags::FOLLOWS),
             complete: part.flags.contains(Flags::COMPLETE),
@@ -84,7 +96,10 @@ impl Link {
             return;
         }
         let (len, whole) = (part.body.len(), part.whole);
-        self.push(&Header::new(id, FrameType::PAYLOAD, part.flags).encode(), part.body);
+        self.push(
+            &Header::new(id, FrameType::PAYLOAD, part.flags).encode(),
+            part.body,
+        );
         match sent {
             Sent::Ended(Splice::Near(mut near)) => {
                 near.answered(self.now);
@@ -99,7 +114,9 @@ impl Link {
     /// An item was handed to the socket: the window moves.
     fn on_delivered(&mut self, id: StreamId, len: usize) {
         let hold = self.me.outbox.above_high();
-        let Some(splice) = self.connection.get_mut(id) else { return };
+        let Some(splice) = self.connection.get_mut(id) else {
+            return;
+        };
         let (shaper, ticket, back) = match splice {
             Splice::Near(near) => {
                 near.answered(self.now);
@@ -117,7 +134,9 @@ impl Link {
 
     fn on_credit(&mut self, ticket: &Arc<Ticket>, to: End) {
         let mut credit = ticket.take_credit(to);
-        let Some(id) = self.stream_of(ticket, to) else { return };
+        let Some(id) = self.stream_of(ticket, to) else {
+            return;
+        };
         while credit > 0 {
             let n = credit.min(0x7FFF_FFFF) as u32;
             credit -= u64::from(n);

@@ -72,7 +72,12 @@ pub(super) enum Room {
 
 impl Outbox {
     pub(super) fn new(high: usize, hard: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), high, hard, inner: Mutex::default() }
+        Self {
+            bytes: AtomicUsize::new(0),
+            high,
+            hard,
+            inner: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -104,8 +109,16 @@ impl Outbox {
         if bytes + len <= self.high / 8 {
             return Room::Free;
         }
-        let held = self.lock().sources.get(&source).map_or(0, |source| source.bytes);
-        if held > 0 && held + len > self.high / 8 { Room::Full } else { Room::Free }
+        let held = self
+            .lock()
+            .sources
+            .get(&source)
+            .map_or(0, |source| source.bytes);
+        if held > 0 && held + len > self.high / 8 {
+            Room::Full
+        } else {
+            Room::Free
+        }
     }
 
     /// Whether `len` more bytes stay below the hard mark.
@@ -213,6 +226,9 @@ impl Outbox {
         self.bytes.store(0, Ordering::Relaxed);
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
-        sources.into_values().flat_map(|source| source.items).collect()
+        sources
+            .into_values()
+            .flat_map(|source| source.items)
+            .collect()
     }
 }

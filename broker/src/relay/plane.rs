@@ -8,11 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use super::{
-    Directory, Limits, Metrics,
-    handle::Handle,
-    links::Links,
-    refusal::Refusal,
-    routing::Routing,
+    Directory, Limits, Metrics, handle::Handle, links::Links, refusal::Refusal, routing::Routing,
 };
 use crate::chain::Chains;
 
@@ -54,7 +50,10 @@ impl Plane {
             metrics,
             links: Arc::new(Links::new(&limits)),
             limits,
-            routing: ArcSwap::from_pointee(Versioned { value: routing, generation: 0 }),
+            routing: ArcSwap::from_pointee(Versioned {
+                value: routing,
+                generation: 0,
+            }),
             routing_generation: AtomicU64::new(0),
         }
     }
@@ -69,7 +68,8 @@ impl Plane {
 
     pub(super) fn set_routing(&self, value: Routing) {
         let generation = self.routing.load().generation + 1;
-        self.routing.store(Arc::new(Versioned { value, generation }));
+        self.routing
+            .store(Arc::new(Versioned { value, generation }));
         self.routing_generation.store(generation, Ordering::Release);
     }
 
@@ -83,6 +83,9 @@ impl Plane {
     }
 
     pub(super) fn cut_slow_reader(&self) {
-        self.metrics.slow_peers.with_label_values(&["stream_cancelled"]).inc();
+        self.metrics
+            .slow_peers
+            .with_label_values(&["stream_cancelled"])
+            .inc();
     }
 }

@@ -166,8 +166,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Self; 6] =
-        [Self::Ok, Self::AppError, Self::Refused, Self::Cancelled, Self::Timeout, Self::Lost];
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::AppError,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Timeout,
+        Self::Lost,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -83,10 +83,15 @@ impl Routes {
         self.key.push(interaction.frame_type().0);
         for entry in [entries.text, entries.binary] {
             // Which of the two leads decides between them, so it is part of the key.
-            self.key.push(u8::from(entry.is_some_and(|entry| entry.leads)));
-            self.key.extend_from_slice(entry.map_or(&[][..], |entry| entry.raw));
+            self.key
+                .push(u8::from(entry.is_some_and(|entry| entry.leads)));
+            self.key
+                .extend_from_slice(entry.map_or(&[][..], |entry| entry.raw));
         }
-        self.known.get(self.key.as_slice()).filter(|route| route.made_under == now).cloned()
+        self.known
+            .get(self.key.as_slice())
+            .filter(|route| route.made_under == now)
+            .cloned()
     }
 
     /// Remembers a route under the entries last asked for.

@@ -32,14 +32,20 @@ impl Default for Routing {
 
 impl Routing {
     fn rule(&self, service: &str) -> Option<&ServiceRule> {
-        self.services.iter().find(|rule| rule.matches.iter().any(|name| name.matches(service)))
+        self.services
+            .iter()
+            .find(|rule| rule.matches.iter().any(|name| name.matches(service)))
     }
 
     pub(super) fn timeout(&self, service: &str) -> Option<Duration> {
-        self.rule(service).and_then(|rule| rule.timeout).or(self.timeout)
+        self.rule(service)
+            .and_then(|rule| rule.timeout)
+            .or(self.timeout)
     }
 
     pub(super) fn balance(&self, service: &str) -> Balance {
-        self.rule(service).and_then(|rule| rule.balance).unwrap_or(self.balance)
+        self.rule(service)
+            .and_then(|rule| rule.balance)
+            .unwrap_or(self.balance)
     }
 }

@@ -25,7 +25,13 @@ pub(super) struct Shaper {
 impl Shaper {
     /// `window` in bytes.
     pub(super) const fn new(window: usize) -> Self {
-        Self { window: window as u64, granted: 0, passed: 0, delivered: 0, mean8: MEAN_INITIAL * 8 }
+        Self {
+            window: window as u64,
+            granted: 0,
+            passed: 0,
+            delivered: 0,
+            mean8: MEAN_INITIAL * 8,
+        }
     }
 
     /// The reader granted `n` more. Returns what to pass on now.
@@ -48,7 +54,11 @@ impl Shaper {
     /// What to pass on after items were delivered: nothing until half the window is free.
     pub(super) fn top_up(&mut self) -> u32 {
         let items = self.items();
-        if self.outstanding() > items / 2 { 0 } else { self.pass(items) }
+        if self.outstanding() > items / 2 {
+            0
+        } else {
+            self.pass(items)
+        }
     }
 
     fn items(&self) -> u64 {

@@ -77,7 +77,11 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) const fn new(metrics: Arc<CallMetrics>, began: Instant) -> Self {
-        Self { metrics, began, answered: false }
+        Self {
+            metrics,
+            began,
+            answered: false,
+        }
     }
 
     /// A reply or an item was sent to the requester.
@@ -97,7 +101,16 @@ impl Near {
         partial: bool,
         call: Call,
     ) -> Self {
-        Self { ticket, choice, shaper, partial, deadline: None, attempts: 1, call, finished: false }
+        Self {
+            ticket,
+            choice,
+            shaper,
+            partial,
+            deadline: None,
+            attempts: 1,
+            call,
+            finished: false,
+        }
     }
 
     /// The first item is due so long after the request; a reply as a whole.
@@ -142,7 +155,9 @@ impl Drop for Near {
     fn drop(&mut self) {
         if !self.finished {
             self.tell_far();
-            self.call.metrics.ended(Outcome::Cancelled, self.call.began.elapsed());
+            self.call
+                .metrics
+                .ended(Outcome::Cancelled, self.call.began.elapsed());
         }
     }
 }
@@ -158,12 +173,13 @@ pub(super) struct Far {
 }
 
 impl Far {
-    pub(super) const fn new(
-        ticket: Arc<Ticket>,
-        shaper: Shaper,
-        load: Load<Arc<Handle>>,
-    ) -> Self {
-        Self { ticket, shaper, _load: load, finished: false }
+    pub(super) const fn new(ticket: Arc<Ticket>, shaper: Shaper, load: Load<Arc<Handle>>) -> Self {
+        Self {
+            ticket,
+            shaper,
+            _load: load,
+            finished: false,
+        }
     }
 
     pub(super) fn finish(mut self: Box<Self>) {
@@ -182,7 +198,11 @@ impl Far {
             text: Bytes::from(refusal.text()),
             lost: *refusal == Refusal::ProviderLost,
         };
-        let close = Item::Close { ticket: self.ticket.clone(), to: End::Near, how };
+        let close = Item::Close {
+            ticket: self.ticket.clone(),
+            to: End::Near,
+            how,
+        };
         let _ = self.ticket.near.push(&self.ticket.far, close);
     }
 }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{item::{Part, RequestPart}, refusal::Refusal};
+use super::{
+    item::{Part, RequestPart},
+    refusal::Refusal,
+};
 
 const BYTES_MAX: usize = 64 * 1024;
 const FRAGMENTS_MAX: usize = 16;
@@ -37,7 +40,8 @@ impl Waiting {
 
     /// Takes one more fragment, whose metadata part is given apart.
     pub(super) fn push(&mut self, part: Part, metadata: Option<&[u8]>) -> Result<(), Refusal> {
-        self.metadata.extend_from_slice(metadata.unwrap_or_default());
+        self.metadata
+            .extend_from_slice(metadata.unwrap_or_default());
         self.fragments.push(part);
         let bytes: usize = self.fragments.iter().map(|part| part.pinned).sum();
         if bytes + self.request.pinned > BYTES_MAX || self.fragments.len() > FRAGMENTS_MAX {
