@@ -49,8 +49,7 @@ const SWAP_MAX: Duration = Duration::from_secs(60);
 
 impl Demo {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime.map_err(Failure::failed)?.block_on(self.play())
