@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("jackfield: {failure}");
+            failure.report();
             failure.exit.into()
         }
     }
