@@ -217,7 +217,8 @@ impl Guest {
             writeln!(
                 exports,
                 r#"(func (export "{name}#on-request") (param $service i32) (param $handler i32)
-                   (param $traits i32) (param $call i32) (result i32) {body})"#
+                   (param $traits i32) (param $call i32) (result i32)
+                   (global.set $heap (i32.const 16384)) {body})"#
             )
             .unwrap();
         }
