@@ -16,6 +16,11 @@
 //! telemetry             logs, metric registry
 //! ```
 
+pub mod admin;
 pub mod chain;
+pub mod cli;
+pub mod config;
 pub mod directory;
 pub mod relay;
+pub mod server;
+pub mod telemetry;

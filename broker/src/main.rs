@@ -1,2 +1,7 @@
 //! The jackfield program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jackfield::cli::main()
+}

@@ -1,5 +1,197 @@
 //! Links, dispatch, splices: the data plane.
+//!
+//! ```text
+//!         near link                                      far link
+//!  requester ── id 7 ──► [stream 7 │ Near]──ticket──►[Far │ stream 42] ── id 42 ──► responder
+//!                               ▲                          │
+//!                               └──── frames flow back ────┘
+//! ```
+//!
+//! Only the first frame of a stream is routed and shown to plugins (`dispatch`). Later frames are
+//! checked by the engine and forwarded with their stream id rewritten (`inbound`, `outbound`). All
+//! four interactions are one code path.
+//!
+//! | queue | bound | when full |
+//! |---|---|---|
+//! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to 50 ms |
+//! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
+//! | socket writer | 128 KiB and one frame | the outbox waits |
+//! | metadata of a fragmented request | 64 KiB, 16 fragments, 5 s | INVALID |
+//! | streams of a connection | `streams` per direction | REJECTED |
+//! | routes remembered by a link | 512 | begins anew |
+//! | half-open connections | `pending`, per address | the newest is closed |
+//! | arrivals at a thread | 1024 | the listener waits |
+//!
+//! A connection never leaves its thread: the plane is `threads` single-threaded runtimes.
+//!
+//! Looks down at: chain, directory. Looked at by: admin, server.
 
+mod accept;
+mod dispatch;
+mod handle;
+mod inbound;
+mod introduction;
+mod item;
 mod limits;
+mod link;
+mod links;
+mod metrics;
+mod outbound;
+mod outbox;
+mod plane;
+mod random;
+mod refusal;
+mod routes;
+mod routing;
+mod shaper;
+mod splice;
+mod ticket;
+mod waiting;
 
+use std::{io, sync::Arc, thread, time::Duration};
+
+use jackfield_rsocket::net::{FrameIo, Listener, Uri};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+
+pub use handle::{Handle, LinkId};
 pub use limits::Limits;
+pub use links::ConnectionView;
+pub use metrics::Metrics;
+pub use refusal::{Outcome, Refusal};
+pub use routing::{Routing, ServiceRule};
+
+use accept::Arrival;
+use plane::Plane;
+
+use crate::{chain::Chains, directory};
+
+/// The directory as the relay uses it: calls are delivered to links.
+pub type Directory = directory::Directory<Arc<Handle>>;
+
+/// Connections on their way to one thread.
+const ARRIVALS_MAX: usize = 1024;
+
+/// What the data plane is built from.
+pub struct Config {
+    pub threads: usize,
+    pub limits: Limits,
+    pub routing: Routing,
+}
+
+/// The running data plane.
+pub struct Relay {
+    plane: Arc<Plane>,
+    threads: Vec<mpsc::Sender<Arrival>>,
+}
+
+impl Relay {
+    /// Starts the threads. They end when the last [`Relay`] and its listeners are gone.
+    pub fn start(
+        config: Config,
+        directory: Arc<Directory>,
+        chains: Arc<Chains>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let Config {
+            threads,
+            limits,
+            routing,
+        } = config;
+        let plane = Arc::new(Plane::new(directory, chains, metrics, limits, routing));
+        let threads = (0..threads.max(1))
+            .map(|number| spawn_thread(number, plane.clone()))
+            .collect::<io::Result<_>>()?;
+        Ok(Self { plane, threads })
+    }
+
+    /// Binds, and accepts until the returned listener is dropped.
+    pub async fn listen(&self, uri: &Uri) -> io::Result<Listening> {
+        let listener = Listener::bind(uri).await?;
+        let uri = listener.uri().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = accepting => {}
+                // Resolves when the sender is dropped.
+                _ = stopped => {}
+            }
+        });
+        Ok(Listening { uri, _stop: stop })
+    }
+
+    /// Takes over a connection to a party in this process.
+    pub async fn attach(&self, io: FrameIo) -> io::Result<()> {
+        let refused = |_| io::Error::other("the broker takes no connections now");
+        let admission = self.plane.links.admit(None).map_err(refused)?;
+        let arrival = Arrival::Memory(io, admission);
+        self.threads[0]
+            .send(arrival)
+            .await
+            .map_err(|_| io::Error::other("the relay has ended"))
+    }
+
+    pub fn connections(&self) -> Vec<ConnectionView> {
+        self.plane.links.views()
+    }
+
+    /// Brings gauges up to date, for a scrape.
+    pub fn measure(&self) {
+        let bytes = self.plane.links.outbox_bytes();
+        self.plane
+            .metrics
+            .outbox_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// New requests follow the new rules; running ones are not touched.
+    pub fn set_routing(&self, routing: Routing) {
+        self.plane.set_routing(routing);
+    }
+
+    pub fn draining(&self) -> bool {
+        self.plane.links.draining()
+    }
+
+    /// Takes no new connections and requests, closes each link after its last stream, and all of
+    /// them at the end of `grace`. Returns how many calls were cut.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.plane.links.drain(grace).await
+    }
+}
+
+/// A bound listener; dropping it stops accepting.
+pub struct Listening {
+    uri: Uri,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Listening {
+    /// Where clients find it, with the port it got.
+    pub const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+}
+
+fn spawn_thread(number: usize, plane: Arc<Plane>) -> io::Result<mpsc::Sender<Arrival>> {
+    let (sender, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name(format!("data-{number}"))
+        .spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                while let Some(arrival) = arrivals.recv().await {
+                    let serving = accept::serve(arrival, plane.clone(), number);
+                    tokio::task::spawn_local(serving);
+                }
+            });
+        })?;
+    Ok(sender)
+}

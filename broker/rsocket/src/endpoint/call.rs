@@ -1,0 +1,179 @@
+//! What the driver keeps of one stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::AbortHandle;
+use tokio::sync::oneshot;
+
+use super::incoming::{End, Queue};
+use super::shared::Ticket;
+use super::{CallError, Failure, Items, Message, Reply};
+use crate::engine::{Assembler, TooLarge};
+use crate::wire::{Interaction, StreamId};
+
+/// One stream, of either side.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+    /// Items the peer still wants.
+    pub(super) credit: u64,
+    /// The interaction of a request whose last fragment has not come.
+    pub(super) begun: Option<Interaction>,
+    assembler: Option<Assembler>,
+}
+
+impl Call {
+    pub(super) const fn new(ticket: Arc<Ticket>, inbound: Inbound, credit: u32) -> Self {
+        Self {
+            ticket,
+            inbound,
+            outbound: Outbound::Nothing,
+            credit: credit as u64,
+            begun: None,
+            assembler: None,
+        }
+    }
+
+    /// Adds a fragment; gives the message when it is the last.
+    pub(super) fn assemble(
+        &mut self,
+        fragment: Message,
+        last: bool,
+        limit: usize,
+    ) -> Result<Option<Message>, TooLarge> {
+        let metadata_len = fragment.metadata.as_ref().map_or(0, bytes::Bytes::len);
+        if last && self.assembler.is_none() {
+            let fits = metadata_len + fragment.data.len() <= limit;
+            return if fits {
+                Ok(Some(fragment))
+            } else {
+                Err(TooLarge { limit })
+            };
+        }
+        let assembler = self.assembler.get_or_insert_with(|| Assembler::new(limit));
+        assembler.push(fragment.metadata.as_deref(), &fragment.data)?;
+        Ok(if last {
+            self.assembler.take().map(Assembler::finish)
+        } else {
+            None
+        })
+    }
+}
+
+/// Where what the peer sends goes.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Nothing,
+    Reply(oneshot::Sender<Result<Message, CallError>>),
+    Items(Feed),
+}
+
+/// The driver's hold on a queue: a queue that is let go without an end was abandoned.
+#[derive(Debug)]
+pub(super) struct Feed(pub(super) Arc<Queue>);
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.end(End::Abandoned);
+    }
+}
+
+impl Inbound {
+    /// Hands an item over; false when the reader is too far behind.
+    #[must_use]
+    pub(super) fn item(&mut self, message: Message) -> bool {
+        match self {
+            Self::Items(feed) => feed.0.push(message),
+            Self::Reply(_) | Self::Nothing => {
+                self.finish(Ok(message), End::Complete);
+                true
+            }
+        }
+    }
+
+    /// No more will come. A reply that never came was an empty one.
+    pub(super) fn complete(&mut self) {
+        self.finish(Ok(Message::default()), End::Complete);
+    }
+
+    pub(super) fn fail(&mut self, error: CallError) {
+        self.finish(Err(error.clone()), End::Failed(error));
+    }
+
+    fn finish(&mut self, answer: Result<Message, CallError>, end: End) {
+        match std::mem::replace(self, Self::Nothing) {
+            // Nobody waits when the call was dropped a moment ago.
+            Self::Reply(reply) => drop(reply.send(answer)),
+            Self::Items(feed) => feed.0.end(end),
+            Self::Nothing => {}
+        }
+    }
+}
+
+/// Where what we send comes from.
+pub(super) enum Outbound {
+    Nothing,
+    /// A future or stream of the user runs; it stops when this is dropped.
+    Running(#[expect(dead_code, reason = "held for its drop")] StopOnDrop),
+    /// An item waits for credit.
+    Held(Message, Items),
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Running(_) => "Running",
+            Self::Held(..) => "Held",
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct StopOnDrop(pub(super) AbortHandle);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Code of the user that the driver runs.
+pub(super) enum Work {
+    Reply(StreamId, Reply),
+    /// The next item.
+    Item(StreamId, Option<Items>),
+    Quiet(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    Reply(StreamId, Result<Message, Failure>),
+    Item(StreamId, Option<Result<Message, Failure>>, Items),
+    Quiet,
+}
+
+impl Future for Work {
+    type Output = Done;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+        match self.get_mut() {
+            Self::Reply(id, reply) => reply.as_mut().poll(cx).map(|reply| Done::Reply(*id, reply)),
+            Self::Item(id, items) => {
+                let Some(stream) = items else {
+                    return Poll::Pending;
+                };
+                let item = std::task::ready!(stream.as_mut().poll_next(cx));
+                match items.take() {
+                    Some(stream) => Poll::Ready(Done::Item(*id, item, stream)),
+                    None => Poll::Pending,
+                }
+            }
+            Self::Quiet(work) => work.as_mut().poll(cx).map(|()| Done::Quiet),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What callers on any task share with the one driver of their connection.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::call::Inbound;
+use super::{CallError, Closed, Items, Message};
+use crate::wire::{Interaction, StreamId};
+
+/// The inbox of a driver.
+///
+/// Requests are bounded by permits. Signals are bounded by what they concern: each call is
+/// cancelled once, and credit is only granted for items that were taken.
+#[derive(Debug)]
+pub(super) struct Shared {
+    inbox: Mutex<Inbox>,
+    driver: AtomicWaker,
+    room: Arc<Semaphore>,
+    closed: watch::Sender<Option<Closed>>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    opens: VecDeque<Open>,
+    signals: VecDeque<Signal>,
+    closed: Option<Closed>,
+}
+
+/// A request on its way to the driver.
+pub(super) struct Open {
+    pub(super) interaction: Interaction,
+    pub(super) message: Message,
+    pub(super) initial_n: u32,
+    pub(super) inbound: Inbound,
+    /// The items behind the first, for a channel.
+    pub(super) source: Option<Items>,
+    pub(super) ticket: Arc<Ticket>,
+    /// Its place in the inbox.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open")
+            .field("interaction", &self.interaction)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What needs no room.
+#[derive(Debug)]
+pub(super) enum Signal {
+    Cancel(Arc<Ticket>),
+    RequestN(Arc<Ticket>, u32),
+    MetadataPush(Bytes, OwnedSemaphorePermit),
+    /// Nobody can call any more.
+    Unattended,
+    Close,
+}
+
+/// Names a call before and after it has a stream id.
+#[derive(Debug, Default)]
+pub(super) struct Ticket {
+    /// Zero until the request is sent.
+    id: AtomicU32,
+    cancelled: AtomicBool,
+}
+
+impl Ticket {
+    pub(super) fn of(id: StreamId) -> Arc<Self> {
+        let ticket = Self::default();
+        ticket.stamp(id);
+        Arc::new(ticket)
+    }
+
+    pub(super) fn stamp(&self, id: StreamId) {
+        self.id.store(id.get(), Ordering::Relaxed);
+    }
+
+    /// The stream, once there is one.
+    pub(super) fn stream(&self) -> Option<StreamId> {
+        let id = StreamId::from_wire(self.id.load(Ordering::Relaxed));
+        (!id.is_connection()).then_some(id)
+    }
+
+    pub(super) fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    pub(super) fn new(queue: usize) -> Arc<Self> {
+        Arc::new(Self {
+            inbox: Mutex::default(),
+            driver: AtomicWaker::new(),
+            room: Arc::new(Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS))),
+            closed: watch::Sender::new(None),
+        })
+    }
+
+    // ---- callers
+
+    /// Waits for a place in the inbox.
+    pub(super) async fn room(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, CallError> {
+        let room = Arc::clone(&self.room);
+        room.acquire_owned().await.map_err(|_| self.reason().into())
+    }
+
+    pub(super) fn open(&self, open: Open) -> Result<(), CallError> {
+        let mut inbox = self.lock();
+        if let Some(closed) = &inbox.closed {
+            return Err(closed.clone().into());
+        }
+        inbox.opens.push_back(open);
+        drop(inbox);
+        self.driver.wake();
+        Ok(())
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let mut inbox = self.lock();
+        if inbox.closed.is_none() {
+            inbox.signals.push_back(signal);
+            drop(inbox);
+            self.driver.wake();
+        }
+    }
+
+    pub(super) fn cancel(&self, ticket: &Arc<Ticket>) {
+        ticket.cancelled.store(true, Ordering::Relaxed);
+        self.signal(Signal::Cancel(Arc::clone(ticket)));
+    }
+
+    pub(super) fn wake_driver(&self) {
+        self.driver.wake();
+    }
+
+    /// Why the connection ended; a driver that vanished was stopped on this side.
+    pub(super) fn reason(&self) -> Closed {
+        self.lock().closed.clone().unwrap_or(Closed::Local)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed.is_some()
+    }
+
+    pub(super) async fn closed(&self) -> Closed {
+        let mut closed = self.closed.subscribe();
+        match closed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(Closed::Local),
+            Err(_) => Closed::Local,
+        }
+    }
+
+    // ---- the driver
+
+    pub(super) fn register(&self, cx: &std::task::Context<'_>) {
+        self.driver.register(cx.waker());
+    }
+
+    /// Takes all signals, and requests as long as there is `room` for what they make.
+    pub(super) fn take_signals(&self) -> VecDeque<Signal> {
+        std::mem::take(&mut self.lock().signals)
+    }
+
+    pub(super) fn take_open(&self) -> Option<Open> {
+        self.lock().opens.pop_front()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let inbox = self.lock();
+        inbox.opens.is_empty() && inbox.signals.is_empty()
+    }
+
+    /// Ends everything that waits. The first reason stays.
+    pub(super) fn finish(&self, reason: Closed) {
+        let left = {
+            let mut inbox = self.lock();
+            inbox.closed.get_or_insert(reason.clone());
+            (
+                std::mem::take(&mut inbox.opens),
+                std::mem::take(&mut inbox.signals),
+            )
+        };
+        // Outside the lock: dropping a request runs code of its caller.
+        drop(left);
+        self.room.close();
+        self.closed
+            .send_if_modified(|closed| closed.is_none() && closed.replace(reason).is_none());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

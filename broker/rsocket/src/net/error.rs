@@ -1,0 +1,47 @@
+use std::io;
+
+use thiserror::Error;
+use tokio_tungstenite::tungstenite;
+
+use super::UriError;
+
+/// Why a connection could not be opened, or ended badly.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NetError {
+    #[error("the peer sent a frame of {len} bytes, at most {max} are allowed")]
+    FrameTooLong { len: usize, max: usize },
+    #[error("the peer sent a frame of {len} bytes, a header alone has 6")]
+    FrameTooShort { len: usize },
+    /// The peer closed in the middle of a frame.
+    #[error("the connection ended inside a frame")]
+    Truncated,
+    #[error("the peer sent a WebSocket text message, frames are binary")]
+    TextMessage,
+    #[error("WebSocket fault")]
+    WebSocket(#[source] Box<tungstenite::Error>),
+    #[error("input or output failed")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Uri(#[from] UriError),
+}
+
+impl NetError {
+    /// Sorts what the WebSocket library reports; none if it means that the peer is gone.
+    pub(super) fn from_websocket(error: tungstenite::Error) -> Option<Self> {
+        use tungstenite::error::{CapacityError, Error, ProtocolError};
+        match error {
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+            Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+                Some(Self::FrameTooLong {
+                    len: size,
+                    max: max_size,
+                })
+            }
+            Error::Io(error) => Some(Self::Io(error)),
+            other => Some(Self::WebSocket(Box::new(other))),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Reading frames off a byte stream: a 24-bit length, then that many bytes.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{FRAME_MIN, NetError, pool};
+
+/// The inbound half of a stream transport.
+///
+/// It owns a buffer only while bytes are in it. Reads are large, so one system call usually
+/// brings several frames; a read that does not fill the buffer has drained the socket, and tokio
+/// then answers the next attempt without a system call.
+#[derive(Debug)]
+pub(super) struct Framed {
+    buffer: BytesMut,
+    /// The buffer was made for one large frame and must not end in the pool.
+    oversize: bool,
+    frame_max: usize,
+}
+
+impl Framed {
+    pub(super) fn new(frame_max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            oversize: false,
+            frame_max,
+        }
+    }
+
+    /// The next frame without its length; none at a clean end.
+    pub(super) fn poll_frame(
+        &mut self,
+        socket: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, NetError>>> {
+        loop {
+            let missing = match self.split() {
+                Ok(Split::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Split::Missing(missing)) => missing,
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            };
+            self.make_room(missing);
+            match self.poll_read(socket, cx) {
+                Poll::Pending => {
+                    self.release();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0)) if self.buffer.is_empty() => {
+                    self.release();
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(NetError::Truncated))),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            }
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        socket: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        pin!(socket.read_buf(&mut self.buffer)).poll(cx)
+    }
+
+    fn split(&mut self) -> Result<Split, NetError> {
+        let Some(&[a, b, c]) = self.buffer.first_chunk::<PREFIX>() else {
+            return Ok(Split::Missing(PREFIX - self.buffer.len()));
+        };
+        let len = u32::from_be_bytes([0, a, b, c]) as usize;
+        if len < FRAME_MIN {
+            return Err(NetError::FrameTooShort { len });
+        }
+        if len > self.frame_max {
+            return Err(NetError::FrameTooLong {
+                len,
+                max: self.frame_max,
+            });
+        }
+        if let missing @ 1.. = (PREFIX + len).saturating_sub(self.buffer.len()) {
+            return Ok(Split::Missing(missing));
+        }
+        self.buffer.advance(PREFIX);
+        let frame = self.buffer.split_to(len).freeze();
+        if self.oversize {
+            self.leave_oversize();
+        }
+        Ok(Split::Frame(frame))
+    }
+
+    /// Room for the rest of the frame that is being read: in an ordinary buffer if it fits there,
+    /// else exactly what is missing.
+    fn make_room(&mut self, missing: usize) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = pool::take();
+        }
+        let len = self.buffer.len();
+        let spare = self.buffer.capacity() - len;
+        if len + missing > pool::BUFFER {
+            if spare < missing {
+                self.oversize = true;
+                self.buffer.reserve(missing);
+            }
+        } else if spare < missing.max(READ_MIN.saturating_sub(len)) {
+            self.replace();
+        }
+    }
+
+    /// A fresh buffer with the beginning of the frame that is being read.
+    fn replace(&mut self) {
+        let old = std::mem::replace(&mut self.buffer, pool::take());
+        self.buffer.extend_from_slice(&old);
+        if !std::mem::take(&mut self.oversize) {
+            pool::put(old);
+        }
+    }
+
+    /// Lets go of a large frame's buffer; what came behind the frame moves to an ordinary one.
+    fn leave_oversize(&mut self) {
+        let rest = std::mem::take(&mut self.buffer);
+        self.oversize = rest.len() > pool::BUFFER;
+        if !rest.is_empty() {
+            self.buffer = pool::take();
+            self.buffer.extend_from_slice(&rest);
+        }
+    }
+
+    fn release(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            let buffer = std::mem::take(&mut self.buffer);
+            if !std::mem::take(&mut self.oversize) {
+                pool::put(buffer);
+            }
+        }
+    }
+}
+
+enum Split {
+    Frame(Bytes),
+    /// At least so many bytes are wanted.
+    Missing(usize),
+}
+
+const PREFIX: usize = 3;
+
+/// A read is offered at least this much room, unless most of a frame is already here.
+const READ_MIN: usize = pool::BUFFER / 4;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::super::FRAME_MAX;
+    use super::*;
+
+    fn wire(frames: &[Vec<u8>]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for frame in frames {
+            wire.extend_from_slice(&(frame.len() as u32).to_be_bytes()[1..]);
+            wire.extend_from_slice(frame);
+        }
+        wire
+    }
+
+    async fn next(
+        framed: &mut Framed,
+        socket: &mut DuplexStream,
+    ) -> Option<Result<Bytes, NetError>> {
+        poll_fn(|cx| framed.poll_frame(socket, cx)).await
+    }
+
+    /// Writes the pieces one by one, each only after the reader has taken the one before.
+    async fn read_all(pieces: Vec<Vec<u8>>, frame_max: usize) -> Vec<Result<Bytes, NetError>> {
+        let (mut near, mut far) = duplex(64 * 1024);
+        let mut framed = Framed::new(frame_max);
+        let mut frames = Vec::new();
+        let mut read = async || {
+            while let Some(frame) = next(&mut framed, &mut far).await {
+                let ended = frame.is_err();
+                frames.push(frame);
+                if ended {
+                    break;
+                }
+            }
+        };
+        let write = async {
+            for piece in pieces {
+                let _ = near.write_all(&piece).await;
+                tokio::task::yield_now().await;
+            }
+            drop(near);
+        };
+        tokio::join!(read(), write);
+        frames
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[tokio::test]
+    async fn every_split_gives_the_same_frames() {
+        let frames = vec![vec![1; 6], (0..90).collect(), vec![2; 7]];
+        let wire = wire(&frames);
+        let bytewise = wire.iter().map(|&byte| vec![byte]).collect();
+        let read = read_all(bytewise, 100).await;
+        assert_eq!(
+            read.into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+            frames
+        );
+        for at in 0..=wire.len() {
+            let (head, tail) = wire.split_at(at);
+            let read = read_all(vec![head.to_vec(), tail.to_vec()], 100).await;
+            assert_eq!(
+                read.into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+                frames,
+                "{at}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_of_one_read_share_its_buffer_and_an_idle_reader_has_none() {
+        let (mut near, mut far) = duplex(1024);
+        let mut framed = Framed::new(100);
+        near.write_all(&wire(&[vec![1; 6], vec![2; 6]]))
+            .await
+            .unwrap();
+        let first = next(&mut framed, &mut far).await.unwrap().unwrap();
+        let second = next(&mut framed, &mut far).await.unwrap().unwrap();
+        assert_eq!(
+            first.as_ptr() as usize + 6 + PREFIX,
+            second.as_ptr() as usize
+        );
+        let idle = poll_fn(|cx| Poll::Ready(framed.poll_frame(&mut far, cx))).await;
+        assert!(idle.is_pending());
+        assert_eq!(framed.buffer.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_largest_frame_passes_and_its_buffer_goes() {
+        let large: Vec<u8> = (0..FRAME_MAX).map(|at| at as u8).collect();
+        let frames = [vec![1; 6], large, vec![2; 6]];
+        let (mut near, mut far) = duplex(256 * 1024);
+        let bytes = wire(&frames);
+        let write = tokio::spawn(async move {
+            near.write_all(&bytes).await.unwrap();
+            near
+        });
+        let mut framed = Framed::new(FRAME_MAX);
+        for frame in &frames {
+            assert!(next(&mut framed, &mut far).await.unwrap().unwrap() == *frame);
+        }
+        assert!(!framed.oversize);
+        drop(write.await.unwrap());
+        assert!(next(&mut framed, &mut far).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_length_is_judged_before_its_body_arrives() {
+        for (prefix, fault) in [([0, 0, 101], "101"), ([0xFF; 3], "16777215")] {
+            let mut read = read_all(vec![prefix.to_vec()], 100).await;
+            let got = read.pop().unwrap().unwrap_err();
+            assert!(matches!(got, NetError::FrameTooLong { max: 100, .. }));
+            assert!(got.to_string().contains(fault));
+        }
+        for len in 0..6 {
+            let mut read = read_all(vec![vec![0, 0, len]], 100).await;
+            let got = read.pop().unwrap().unwrap_err();
+            assert!(matches!(got, NetError::FrameTooShort { len: short } if short == len as usize));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_inside_a_frame_is_an_error() {
+        assert!(read_all(vec![], 100).await.is_empty());
+        for cut in 1..9 {
+            let part = wire(&[vec![0; 6]])[..cut].to_vec();
+            let mut read = read_all(vec![part], 100).await;
+            assert!(
+                matches!(read.pop().unwrap().unwrap_err(), NetError::Truncated),
+                "{cut}"
+            );
+            assert!(read.is_empty());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn frames_of_any_size_in_pieces_of_any_size(
+            sizes in proptest::collection::vec(prop_oneof![6usize..200, 4_000usize..40_000], 1..12),
+            cut in 1usize..30_000,
+        ) {
+            let frames: Vec<Vec<u8>> =
+                sizes.iter().map(|&size| (0..size).map(|at| (at ^ size) as u8).collect()).collect();
+            let pieces = wire(&frames).chunks(cut).map(<[u8]>::to_vec).collect();
+            let read = block_on(read_all(pieces, FRAME_MAX));
+            let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
+            prop_assert_eq!(read, frames);
+        }
+    }
+}

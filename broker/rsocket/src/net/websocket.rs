@@ -1,0 +1,406 @@
+//! Frames as WebSocket messages: one binary message is one frame.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Sink, Stream};
+use tokio::io::AsyncWrite;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
+
+use super::socket::Socket;
+use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
+
+/// A WebSocket after its handshake.
+///
+/// The library copies what it sends into one buffer of its own. It is handed messages only while
+/// little is in there, so that this buffer stays small and the queue stays ours.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    socket: WebSocketStream<Socket>,
+    waiting: VecDeque<Bytes>,
+    /// Where small messages are put together; always from the pool, never grown.
+    scratch: BytesMut,
+    waiting_len: usize,
+    /// Bytes handed to the library since it last reported its buffer empty.
+    handed: usize,
+    overlong: bool,
+}
+
+impl WebSocket {
+    /// Shakes hands as the server. Any path but `path` is answered with 404.
+    pub(super) async fn accept(
+        socket: Socket,
+        path: &str,
+        frame_max: usize,
+    ) -> Result<Self, NetError> {
+        #[allow(
+            clippy::result_large_err,
+            reason = "the library's callback has this type"
+        )]
+        let check = |request: &Request, response: Response| answer(path, request, response);
+        let socket = Box::pin(accept_hdr_async_with_config(
+            socket,
+            check,
+            Some(config(frame_max)),
+        ));
+        Ok(Self::new(socket.await.map_err(handshake_failed)?))
+    }
+
+    /// Shakes hands as the client.
+    pub(super) async fn connect(
+        socket: Socket,
+        uri: &Uri,
+        frame_max: usize,
+    ) -> Result<Self, NetError> {
+        let request = uri.to_string();
+        let socket = Box::pin(client_async_with_config(
+            request,
+            socket,
+            Some(config(frame_max)),
+        ));
+        let (socket, _response) = socket.await.map_err(handshake_failed)?;
+        Ok(Self::new(socket))
+    }
+
+    fn new(socket: WebSocketStream<Socket>) -> Self {
+        Self {
+            socket,
+            waiting: VecDeque::new(),
+            scratch: BytesMut::new(),
+            waiting_len: 0,
+            handed: 0,
+            overlong: false,
+        }
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, NetError>>> {
+        loop {
+            let fault = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(Message::Binary(frame))) if frame.len() >= FRAME_MIN => {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Ok(Message::Binary(short))) => NetError::FrameTooShort { len: short.len() },
+                Some(Ok(Message::Text(_))) => NetError::TextMessage,
+                // The library answers pings and closes at the next read.
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => match NetError::from_websocket(error) {
+                    Some(fault) => fault,
+                    None => return Poll::Ready(None),
+                },
+            };
+            return Poll::Ready(Some(Err(fault)));
+        }
+    }
+
+    pub(super) fn push(&mut self, head: &[u8], body: Body<'_>) {
+        let len = head.len() + body.len();
+        if len > FRAME_MAX {
+            self.overlong = true;
+            return;
+        }
+        let body = match &body {
+            Body::Copy(body) => body,
+            Body::Share(body) => &**body,
+        };
+        let message = if len > pool::BUFFER {
+            [head, body].concat().into()
+        } else {
+            self.compose(head, body)
+        };
+        self.waiting_len += len;
+        self.waiting.push_back(message);
+    }
+
+    pub(super) const fn queued(&self) -> usize {
+        self.waiting_len + self.handed
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.overlong {
+            let error =
+                io::Error::new(io::ErrorKind::InvalidInput, "a frame over 16,777,215 bytes");
+            return Poll::Ready(Err(error));
+        }
+        while self.queued() > 0 {
+            while self.handed < HANDED_MAX && !self.waiting.is_empty() {
+                ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(send_failed)?;
+                if let Some(message) = self.waiting.pop_front() {
+                    self.waiting_len -= message.len();
+                    self.handed += message.len();
+                    let sent = Pin::new(&mut self.socket).start_send(Message::Binary(message));
+                    sent.map_err(send_failed)?;
+                }
+            }
+            ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(send_failed)?;
+            self.handed = 0;
+        }
+        self.release();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says goodbye and closes the sending half; what was queued has been flushed.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match ready!(Pin::new(&mut self.socket).poll_close(cx)) {
+            Ok(()) | Err(tungstenite::Error::AlreadyClosed) => {}
+            Err(error) => return Poll::Ready(Err(send_failed(error))),
+        }
+        Pin::new(self.socket.get_mut()).poll_shutdown(cx)
+    }
+
+    fn compose(&mut self, head: &[u8], body: &[u8]) -> Bytes {
+        if self.scratch.capacity() < head.len() + body.len() {
+            self.scratch = pool::take();
+        }
+        self.scratch.extend_from_slice(head);
+        self.scratch.extend_from_slice(body);
+        self.scratch.split().freeze()
+    }
+
+    fn release(&mut self) {
+        if self.scratch.capacity() > 0 {
+            pool::put(std::mem::take(&mut self.scratch));
+        }
+    }
+}
+
+/// The library gets no further message while it holds this much.
+const HANDED_MAX: usize = 64 * 1024;
+
+fn config(frame_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(8 * 1024)
+        .write_buffer_size(HANDED_MAX)
+        // What is handed over at once, one message more, and their headers.
+        .max_write_buffer_size(2 * HANDED_MAX + FRAME_MAX + 128 * 1024)
+        .max_message_size(Some(frame_max))
+        .max_frame_size(Some(frame_max))
+}
+
+/// The answer to a client's handshake. No subprotocol is asked for; one called `rsocket` is
+/// confirmed, because a browser that offered it hangs up otherwise.
+#[allow(
+    clippy::result_large_err,
+    reason = "the library's callback has this type"
+)]
+fn answer(
+    path: &str,
+    request: &Request,
+    mut response: Response,
+) -> Result<Response, ErrorResponse> {
+    if request.uri().path() != path {
+        let mut refusal = ErrorResponse::new(Some(format!("RSocket is at {path}\n")));
+        *refusal.status_mut() = StatusCode::NOT_FOUND;
+        return Err(refusal);
+    }
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut offered = offered.iter().filter_map(|value| value.to_str().ok());
+    if offered.any(|list| list.split(',').any(|name| name.trim() == "rsocket")) {
+        let rsocket = HeaderValue::from_static("rsocket");
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, rsocket);
+    }
+    Ok(response)
+}
+
+fn handshake_failed(error: tungstenite::Error) -> NetError {
+    match error {
+        tungstenite::Error::Io(error) => NetError::Io(error),
+        other => NetError::WebSocket(Box::new(other)),
+    }
+}
+
+fn send_failed(error: tungstenite::Error) -> io::Error {
+    match error {
+        tungstenite::Error::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::BrokenPipe, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+    use super::super::{FrameIo, Peer};
+    use super::*;
+
+    /// A server end of ours and a client end of the library's own.
+    async fn pair(pipe: usize, frame_max: usize) -> (FrameIo, WebSocketStream<DuplexStream>) {
+        let (near, far) = duplex(pipe);
+        let near = Socket::Memory(near);
+        let ours =
+            WebSocketStream::from_raw_socket(near, Role::Server, Some(config(frame_max))).await;
+        let theirs = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        (
+            FrameIo::websocket(WebSocket::new(ours), Peer::Memory),
+            theirs,
+        )
+    }
+
+    fn binary(bytes: impl Into<Bytes>) -> Message {
+        Message::Binary(bytes.into())
+    }
+
+    #[tokio::test]
+    async fn one_message_is_one_frame_both_ways() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs.send(binary(&b"frame one"[..])).await.unwrap();
+        theirs.send(binary(&b"frame two"[..])).await.unwrap();
+        assert_eq!(ours.next_frame().await.unwrap().unwrap(), "frame one");
+        assert_eq!(ours.next_frame().await.unwrap().unwrap(), "frame two");
+
+        let large = Bytes::from(vec![9; 40_000]);
+        ours.push(b"header", Body::Copy(b"+copy"));
+        ours.push(b"header", Body::Share(large.clone()));
+        ours.push(b"header", Body::Copy(b""));
+        assert_eq!(ours.queued(), 11 + 40_006 + 6);
+        ours.flush().await.unwrap();
+        assert_eq!(ours.queued(), 0);
+        assert_eq!(
+            theirs.next().await.unwrap().unwrap().into_data(),
+            "header+copy"
+        );
+        assert_eq!(
+            theirs.next().await.unwrap().unwrap().into_data()[6..],
+            large
+        );
+        assert_eq!(theirs.next().await.unwrap().unwrap().into_data(), "header");
+    }
+
+    #[tokio::test]
+    async fn a_slow_pipe_gets_everything_in_order() {
+        let (mut ours, mut theirs) = pair(100, 1000).await;
+        for at in 0..300u32 {
+            ours.push(
+                &at.to_be_bytes(),
+                Body::Copy(&vec![at as u8; at as usize * 3]),
+            );
+        }
+        let write = async { ours.flush().await.unwrap() };
+        let read = async {
+            for at in 0..300u32 {
+                let message = theirs.next().await.unwrap().unwrap().into_data();
+                assert_eq!(message[..4], at.to_be_bytes());
+                assert_eq!(message.len(), 4 + at as usize * 3);
+            }
+        };
+        tokio::join!(write, read);
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_answered_while_reading() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs
+            .send(Message::Ping("are you there".into()))
+            .await
+            .unwrap();
+        theirs.send(binary(&b"frame one"[..])).await.unwrap();
+        assert_eq!(ours.next_frame().await.unwrap().unwrap(), "frame one");
+        let pong = theirs.next().await.unwrap().unwrap();
+        assert_eq!(pong, Message::Pong("are you there".into()));
+    }
+
+    #[tokio::test]
+    async fn a_message_in_continuations_is_one_frame() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        let parts = [
+            Frame::message("frame", OpCode::Data(Data::Binary), false),
+            Frame::message(" in ", OpCode::Data(Data::Continue), false),
+            Frame::message("parts", OpCode::Data(Data::Continue), true),
+        ];
+        for part in parts {
+            theirs.send(Message::Frame(part)).await.unwrap();
+        }
+        assert_eq!(ours.next_frame().await.unwrap().unwrap(), "frame in parts");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_is_an_error() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs.send(Message::Text("hello".into())).await.unwrap();
+        assert!(matches!(
+            ours.next_frame().await.unwrap(),
+            Err(NetError::TextMessage)
+        ));
+
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs.send(binary(vec![0; 5])).await.unwrap();
+        let fault = ours.next_frame().await.unwrap();
+        assert!(matches!(fault, Err(NetError::FrameTooShort { len: 5 })));
+
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs.send(binary(vec![0; 1000])).await.unwrap();
+        assert_eq!(ours.next_frame().await.unwrap().unwrap().len(), 1000);
+        theirs.send(binary(vec![0; 1001])).await.unwrap();
+        let fault = ours.next_frame().await.unwrap();
+        assert!(matches!(
+            fault,
+            Err(NetError::FrameTooLong {
+                len: 1001,
+                max: 1000
+            })
+        ));
+    }
+
+    #[tokio::test]
+    async fn continuations_together_are_held_to_the_limit() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        for (data, last) in [(Data::Binary, false), (Data::Continue, true)] {
+            let part = Frame::message(vec![0; 600], OpCode::Data(data), last);
+            theirs.send(Message::Frame(part)).await.unwrap();
+        }
+        let fault = ours.next_frame().await.unwrap();
+        assert!(matches!(
+            fault,
+            Err(NetError::FrameTooLong {
+                len: 1200,
+                max: 1000
+            })
+        ));
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_end_are_clean() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        theirs.close(None).await.unwrap();
+        assert!(ours.next_frame().await.is_none());
+        let (mut ours, theirs) = pair(1 << 20, 1000).await;
+        drop(theirs);
+        assert!(ours.next_frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn shutdown_flushes_and_says_goodbye() {
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        ours.push(b"header", Body::Copy(b""));
+        ours.shutdown().await.unwrap();
+        assert_eq!(theirs.next().await.unwrap().unwrap().into_data(), "header");
+        assert!(theirs.next().await.unwrap().unwrap().is_close());
+        assert!(theirs.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_overlong_frame_fails_the_flush() {
+        let (mut ours, _theirs) = pair(64, 1000).await;
+        ours.push(b"header", Body::Share(vec![0; FRAME_MAX].into()));
+        assert_eq!(
+            ours.flush().await.unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+}

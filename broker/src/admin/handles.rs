@@ -1,0 +1,43 @@
+use std::fmt;
+
+use crate::{
+    directory::{AppView, ServiceView},
+    telemetry::{LogHandle, MetricsError},
+};
+
+type View<T> = Box<dyn Fn() -> T + Send + Sync>;
+type Drain = Box<dyn Fn(Option<&str>) -> Result<(), String> + Send + Sync>;
+
+/// All that the faces can see and do. Views are asked for on the admin thread and must not block.
+pub struct Handles {
+    /// The page for Prometheus.
+    pub metrics: View<Result<String, MetricsError>>,
+    pub log: LogHandle,
+    pub apps: View<Vec<AppView>>,
+    pub services: View<Vec<ServiceView>>,
+    pub plugins: View<serde_json::Value>,
+    pub connections: View<serde_json::Value>,
+    pub config: View<serde_json::Value>,
+    pub readiness: View<Readiness>,
+    /// Starts to drain, with a grace period as written; says what is wrong with it.
+    pub drain: Drain,
+}
+
+/// Whether the broker takes new work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Why not; empty when it does.
+    pub reasons: Vec<String>,
+}
+
+impl Readiness {
+    pub fn is_ready(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+impl fmt::Debug for Handles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handles").finish_non_exhaustive()
+    }
+}

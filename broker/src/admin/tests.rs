@@ -1,0 +1,362 @@
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    directory::ServiceView,
+    telemetry::{LogHandle, Registry},
+};
+
+use super::*;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+struct World {
+    admin: Admin,
+    drained: Arc<Mutex<Vec<Option<String>>>>,
+    reasons: Arc<Mutex<Vec<String>>>,
+    log: LogHandle,
+}
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+}
+
+impl World {
+    fn start() -> Self {
+        let drained = Arc::<Mutex<Vec<Option<String>>>>::default();
+        let reasons = Arc::<Mutex<Vec<String>>>::default();
+        let log = LogHandle::silent();
+        let service = ServiceView {
+            key: "g!s:1".into(),
+            group: "g".into(),
+            service: "s".into(),
+            version: "1".into(),
+            id: 7,
+            instances: vec!["u".into()],
+        };
+        let handles = Handles {
+            metrics: Box::new(|| Registry::new("test")?.page()),
+            log: log.clone(),
+            apps: Box::new(Vec::new),
+            services: Box::new(move || vec![service.clone()]),
+            plugins: Box::new(|| json!([{ "name": "canary" }])),
+            connections: Box::new(|| json!([])),
+            config: Box::new(|| json!([{ "key": "limits.frame" }])),
+            readiness: Box::new({
+                let reasons = Arc::clone(&reasons);
+                move || Readiness {
+                    reasons: reasons.lock().unwrap().clone(),
+                }
+            }),
+            drain: Box::new({
+                let drained = Arc::clone(&drained);
+                move |grace| {
+                    if grace == Some("bad") {
+                        return Err("grace is no duration".into());
+                    }
+                    drained.lock().unwrap().push(grace.map(str::to_owned));
+                    Ok(())
+                }
+            }),
+        };
+        let faces = Faces {
+            http: TcpListener::bind("127.0.0.1:0").unwrap(),
+            admin: TcpListener::bind("127.0.0.1:0").unwrap(),
+            token: Token::from_text(TOKEN),
+            hosts: vec!["broker.example".into()],
+        };
+        Self {
+            admin: Admin::start(faces, handles).unwrap(),
+            drained,
+            reasons,
+            log,
+        }
+    }
+
+    fn http(&self, line: &str, headers: &[(&str, &str)]) -> Reply {
+        send(self.admin.http_address(), line, headers, "")
+    }
+
+    fn admin(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        send(self.admin.admin_address(), line, headers, body)
+    }
+
+    /// With the token and an ordinary Host.
+    fn operator(&self, line: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {TOKEN}");
+        self.admin(
+            line,
+            &[("Host", "localhost:9997"), ("Authorization", &bearer)],
+            body,
+        )
+    }
+}
+
+fn send(to: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    let mut stream = TcpStream::connect(to).unwrap();
+    let mut request = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply {
+        status,
+        head: head.to_ascii_lowercase(),
+        body: body.into(),
+    }
+}
+
+#[test]
+fn without_the_token_nothing_is_told() {
+    let world = World::start();
+    let host = ("Host", "127.0.0.1:9997");
+    for (headers, what) in [
+        (vec![host], "the admin token is missing"),
+        (
+            vec![host, ("Authorization", "Bearer wrong")],
+            "the token is not the admin token",
+        ),
+        (
+            vec![host, ("Authorization", TOKEN)],
+            "the admin token is missing",
+        ),
+        (
+            vec![host, ("Authorization", "Basic eDp5")],
+            "the admin token is missing",
+        ),
+    ] {
+        for line in ["GET /api/v1/apps", "POST /api/v1/drain", "GET /nowhere"] {
+            let reply = world.admin(line, &headers, "");
+            assert_eq!(reply.status, 401, "{line} {headers:?}");
+            assert_eq!(reply.json()["error"], what);
+            assert!(
+                reply.json()["todo"]
+                    .as_str()
+                    .unwrap()
+                    .contains("Authorization: Bearer")
+            );
+            assert!(reply.head.contains("www-authenticate: bearer"));
+        }
+    }
+    assert!(world.drained.lock().unwrap().is_empty());
+}
+
+#[test]
+fn only_known_hosts_are_served() {
+    let world = World::start();
+    let bearer = format!("Bearer {TOKEN}");
+    for (host, status) in [
+        ("127.0.0.1:9997", 200),
+        ("localhost", 200),
+        ("LOCALHOST:1", 200),
+        ("[::1]:9997", 200),
+        ("10.1.2.3:9997", 200),
+        ("broker.example:9997", 200),
+        ("Broker.Example", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+    ] {
+        let reply = world.admin(
+            "GET /api/v1/apps",
+            &[("Host", host), ("Authorization", &bearer)],
+            "",
+        );
+        assert_eq!(reply.status, status, "{host}");
+    }
+}
+
+#[test]
+fn only_the_own_origin_may_call() {
+    let world = World::start();
+    let bearer = format!("Bearer {TOKEN}");
+    for (origin, status) in [
+        ("http://127.0.0.1:9997", 202),
+        ("https://broker.example", 202),
+        ("http://127.0.0.1:3000", 403),
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+    ] {
+        let headers = [
+            ("Host", "127.0.0.1:9997"),
+            ("Origin", origin),
+            ("Authorization", bearer.as_str()),
+        ];
+        assert_eq!(
+            world.admin("POST /api/v1/drain", &headers, "").status,
+            status,
+            "{origin}"
+        );
+    }
+    assert_eq!(world.drained.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn views_are_shown_as_json() {
+    let world = World::start();
+    for (path, pointer, expected) in [
+        ("apps", "/apps", json!([])),
+        ("services", "/services/0/key", json!("g!s:1")),
+        ("services", "/services/0/id", json!(7)),
+        ("plugins", "/plugins/0/name", json!("canary")),
+        ("connections", "/connections", json!([])),
+        ("config", "/settings/0/key", json!("limits.frame")),
+        ("log", "/level", json!("info")),
+    ] {
+        let reply = world.operator(&format!("GET /api/v1/{path}"), "");
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.json().pointer(pointer), Some(&expected), "{path}");
+    }
+}
+
+#[test]
+fn the_log_level_changes() {
+    let world = World::start();
+    let reply = world.operator("POST /api/v1/log", "{\"level\":\"debug\"}");
+    assert_eq!(
+        (reply.status, reply.json()),
+        (200, json!({ "level": "debug" }))
+    );
+    assert_eq!(world.log.level().to_string(), "debug");
+    let reply = world.operator(
+        "PUT /api/v1/log",
+        "{\"level\":\"warn,jackfield::relay=trace\"}",
+    );
+    assert_eq!(reply.status, 200);
+    for body in [
+        "{\"level\":\"loud\"}",
+        "{}",
+        "",
+        "{\"level\":\"info\",\"x\":1}",
+        "{\"level\":1}",
+    ] {
+        let reply = world.operator("POST /api/v1/log", body);
+        assert_eq!(reply.status, 400, "{body}");
+        assert_eq!(reply.json()["todo"], "send {\"level\":\"debug\"}");
+    }
+    assert_eq!(world.log.level().to_string(), "warn,jackfield::relay=trace");
+}
+
+#[test]
+fn drain_takes_a_grace_period_or_nothing() {
+    let world = World::start();
+    assert_eq!(world.operator("POST /api/v1/drain", "").status, 202);
+    assert_eq!(
+        world
+            .operator("POST /api/v1/drain", "{\"grace\":\"5s\"}")
+            .status,
+        202
+    );
+    let reply = world.operator("POST /api/v1/drain", "{\"grace\":\"bad\"}");
+    assert_eq!(
+        (reply.status, reply.json()["error"].clone()),
+        (400, json!("grace is no duration"))
+    );
+    assert_eq!(
+        *world.drained.lock().unwrap(),
+        [None, Some("5s".to_owned())]
+    );
+}
+
+#[test]
+fn wrong_paths_and_methods_say_what_there_is() {
+    let world = World::start();
+    for (line, status, todo) in [
+        ("GET /api/v1/nothing", 404, "/api/v1/{apps"),
+        ("DELETE /api/v1/apps", 405, "GET"),
+        ("GET /api/v1/drain", 405, "POST"),
+    ] {
+        let reply = world.operator(line, "");
+        assert_eq!(reply.status, status, "{line}");
+        assert!(
+            reply.json()["todo"].as_str().unwrap().contains(todo),
+            "{line}: {}",
+            reply.body
+        );
+        assert!(reply.json()["error"].is_string());
+    }
+    assert_eq!(world.http("GET /x", &[("Host", "a")]).status, 404);
+    assert_eq!(world.http("POST /metrics", &[("Host", "a")]).status, 405);
+}
+
+#[test]
+fn a_huge_body_is_refused() {
+    let world = World::start();
+    let body = format!("{{\"level\":\"{}\"}}", "x".repeat(100_000));
+    assert_eq!(world.operator("POST /api/v1/log", &body).status, 413);
+}
+
+#[test]
+fn the_http_face_shows_metrics_and_health_to_everyone() {
+    let world = World::start();
+    // A probe addresses a pod by whatever name it has.
+    let host = [("Host", "pod.example")];
+    let reply = world.http("GET /metrics", &host);
+    assert_eq!(reply.status, 200);
+    assert!(
+        reply
+            .head
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+    assert!(
+        reply
+            .body
+            .contains("jackfield_build_info{version=\"test\"} 1")
+    );
+    assert_eq!(
+        world.http("GET /health/live", &host).json(),
+        json!({ "status": "live" })
+    );
+    assert_eq!(
+        world.http("GET /health/ready", &host).json(),
+        json!({ "status": "ready" })
+    );
+}
+
+#[test]
+fn reasons_need_the_token() {
+    let world = World::start();
+    world.reasons.lock().unwrap().push("draining".into());
+    let reply = world.http("GET /health/ready", &[("Host", "a")]);
+    assert_eq!(
+        (reply.status, reply.json()),
+        (503, json!({ "status": "not ready" }))
+    );
+    let bearer = format!("Bearer {TOKEN}");
+    let reply = world.http(
+        "GET /health/ready",
+        &[("Host", "a"), ("Authorization", &bearer)],
+    );
+    assert_eq!(
+        reply.json(),
+        json!({ "status": "not ready", "reasons": ["draining"] })
+    );
+}
+
+#[test]
+fn dropping_the_faces_frees_their_ports() {
+    let world = World::start();
+    let address = world.admin.admin_address();
+    drop(world);
+    assert!(TcpStream::connect(address).is_err());
+}

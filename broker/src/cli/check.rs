@@ -1,0 +1,70 @@
+//! `check`: is the configuration good? Changes nothing.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader},
+    config::{Loaded, Problem, Problems, load},
+};
+
+use super::{
+    exit::Failure,
+    print::{print_json, print_text},
+    settings::{ConfigArgs, refuse},
+};
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  jackfield check --config jackfield.toml && systemctl reload jackfield\n\n\
+                        Exit code 2 and file:line:column for each problem when it is not good."
+)]
+pub(super) struct Check {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Check {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let loaded = load(&self.config.surroundings(&[]));
+        let loaded = loaded.map_err(|problems| self.refuse(&problems))?;
+        check_plugins(&loaded)?.map_err(|errors| self.refuse(&loaded.place(&errors)))?;
+        let files: Vec<String> = loaded
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        if self.json {
+            return print_json(&json!({ "ok": true, "files": files, "problems": [] }));
+        }
+        match files.as_slice() {
+            [] => print_text("ok: no file, the defaults hold"),
+            files => print_text(&format!("ok: {}", files.join(", "))),
+        }
+    }
+
+    fn refuse(&self, problems: &Problems) -> Failure {
+        if self.json {
+            let problem = |problem: &Problem| json!({ "at": problem.at, "what": problem.what, "todo": problem.todo });
+            let list: Vec<_> = problems.iter().map(problem).collect();
+            // The exit code is what counts when standard output is gone.
+            let _ = print_json(&json!({ "ok": false, "problems": list }));
+        }
+        refuse(problems)
+    }
+}
+
+/// Loads every plugin as the broker would and lets it go again. Compiles in this process: nothing is left
+/// in the cache.
+fn check_plugins(loaded: &Loaded) -> Result<Result<(), LoadErrors>, Failure> {
+    let registry = prometheus::Registry::new();
+    let chains = Arc::new(Chains::new(&registry).map_err(Failure::failed)?);
+    let calls = Arc::new(GuestCalls::new(&registry).map_err(Failure::failed)?);
+    let loader = Loader::new(chains, 1, CompileWith::Here, calls);
+    Ok(loader.check(&loaded.config.plugins).map(drop))
+}

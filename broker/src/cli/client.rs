@@ -1,0 +1,164 @@
+//! Talks to the admin API of a running broker.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use clap::Args;
+use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{admin::Token, config::HostPort};
+
+use super::{
+    exit::{Exit, Failure},
+    settings::ConfigArgs,
+};
+
+const TOKEN_VARIABLE: &str = "JACKFIELD_ADMIN_TOKEN";
+const TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_MAX: usize = 256 << 20;
+
+/// Which broker, and what lets us in.
+#[derive(Args, Clone, Debug)]
+pub(super) struct AdminArgs {
+    /// The admin API [default: admin.listen of the configuration]
+    #[arg(long, value_name = "HOST:PORT", value_parser = HostPort::parse_full)]
+    admin: Option<HostPort>,
+    /// The admin token [default: $JACKFIELD_ADMIN_TOKEN, then admin.token-file of the configuration]
+    #[arg(long, value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminClient {
+    address: HostPort,
+    token: Token,
+}
+
+impl AdminArgs {
+    pub(super) fn client(&self) -> Result<AdminClient, Failure> {
+        let variable = std::env::var(TOKEN_VARIABLE)
+            .ok()
+            .filter(|token| !token.is_empty());
+        let token = self
+            .token
+            .clone()
+            .or(variable)
+            .map(|token| Token::from_text(&token));
+        let (address, token) = match (&self.admin, token) {
+            (Some(address), Some(token)) => (address.clone(), token),
+            (address, token) => {
+                let config = self.config.load()?.config.admin;
+                let token = match token {
+                    Some(token) => token,
+                    None => Token::load(&config.token_file).map_err(Failure::usage)?,
+                };
+                (address.clone().unwrap_or(config.listen), token)
+            }
+        };
+        Ok(AdminClient { address, token })
+    }
+}
+
+impl AdminClient {
+    pub(super) fn read(&self, path: &str) -> Result<Value, Failure> {
+        self.send(Method::GET, path, None)
+    }
+
+    pub(super) fn act(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.map_err(Failure::failed)?.block_on(async {
+            match timeout(TIMEOUT, self.exchange(method, path, body)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::new(
+                    Exit::TimedOut,
+                    format!(
+                        "{} did not answer within {}s",
+                        self.address,
+                        TIMEOUT.as_secs()
+                    ),
+                )),
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.host())
+            .header(header::AUTHORIZATION, self.token.header())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
+            .map_err(Failure::usage)?;
+        let target = (self.address.host.as_str(), self.address.port);
+        let stream = TcpStream::connect(target)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let connection = tokio::spawn(connection);
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let status = response.status();
+        let bytes = to_bytes(Body::new(response.into_body()), BODY_MAX)
+            .await
+            .map_err(|error| self.broken(&error))?;
+        connection.abort();
+        let answer = serde_json::from_slice(&bytes).map_err(|error| self.broken(&error))?;
+        self.judge(status, answer)
+    }
+
+    /// Over a name that is not loopback the broker asks for a Host it knows; the address is always one.
+    fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn judge(&self, status: StatusCode, answer: Value) -> Result<Value, Failure> {
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let (what, mut todo) = (text("error"), text("todo"));
+        if status == StatusCode::UNAUTHORIZED {
+            todo = format!(
+                "give the token with --token or {TOKEN_VARIABLE}, or run where its file is"
+            );
+        }
+        Err(Failure::failed(format!("{}: {what}; {todo}", self.address)))
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> Failure {
+        let todo = "is the broker running? name its admin address with --admin HOST:PORT";
+        Failure::failed(format!(
+            "{} cannot be reached: {error}; {todo}",
+            self.address
+        ))
+    }
+
+    fn broken(&self, error: &dyn std::fmt::Display) -> Failure {
+        let todo = "is this the admin address?";
+        Failure::failed(format!(
+            "{} does not speak our HTTP: {error}; {todo}",
+            self.address
+        ))
+    }
+}

@@ -1,0 +1,109 @@
+//! What the program can be asked to do.
+//!
+//! One file for each command: its flags, what it does, what it prints.
+//!
+//! ```text
+//! exit code   0 ok · 1 failed · 2 bad usage or configuration · 3 the service answered with an error
+//!             4 timed out · 5 streams were cut
+//! ```
+//!
+//! Invariants
+//! - results go to standard output, everything else to standard error
+//! - an error says what, where, and what to do
+//! - every command has an example in its help, and `--json` where it prints data
+
+mod broker;
+mod call;
+mod check;
+mod client;
+mod compile;
+mod completion;
+mod exit;
+mod explain;
+mod look;
+mod print;
+mod respond;
+mod run;
+mod settings;
+mod show;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "jackfield",
+    version,
+    about = "A programmable RSocket broker",
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Start the broker
+    Run(run::Run),
+    /// Validate the configuration and load every plugin, change nothing
+    Check(check::Check),
+    /// Call a service
+    Call(call::Call),
+    /// Serve echoes, for trying things out
+    Respond(respond::Respond),
+    /// List connected applications
+    Apps(look::Apps),
+    /// List registered services
+    Services(look::Services),
+    /// Take no new work, let streams finish, then end
+    Drain(look::Drain),
+    /// Show the page of an error code
+    Explain(explain::Explain),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(show::ConfigCommand),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+    /// Compile a component from standard input to standard output, within limits
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    Compile(compile::Compile),
+}
+
+/// What the broker runs in a child process.
+const COMPILE_COMMAND: &str = "compile-component";
+
+/// The whole program: reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("jackfield: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> Result<(), exit::Failure> {
+        match self {
+            Self::Run(command) => command.run(),
+            Self::Call(command) => command.run(),
+            Self::Respond(command) => command.run(),
+            Self::Check(command) => command.run(),
+            Self::Apps(command) => command.run(),
+            Self::Services(command) => command.run(),
+            Self::Drain(command) => command.run(),
+            Self::Explain(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Completion(command) => command.run(),
+            Self::Compile(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use std::{fs, net::TcpListener, path::Path};
+
+use clap::CommandFactory;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    admin::{Admin, Faces, Handles, Readiness, Token},
+    telemetry::LogHandle,
+};
+
+use super::{exit::Exit, *};
+
+fn run(args: &[&str]) -> Result<(), exit::Failure> {
+    let cli = Cli::try_parse_from([&["jackfield"], args].concat());
+    cli.unwrap_or_else(|error| panic!("{error}")).command.run()
+}
+
+fn exit(args: &[&str]) -> Option<Exit> {
+    run(args).err().map(|failure| failure.exit)
+}
+
+/// Visits every command that can be run, with its name.
+fn each(command: &clap::Command, path: &str, visit: &mut impl FnMut(&str, &clap::Command)) {
+    for inner in command.get_subcommands() {
+        let path = format!("{path} {}", inner.get_name());
+        if inner.has_subcommands() {
+            each(inner, &path, visit);
+        } else {
+            visit(&path, inner);
+        }
+    }
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_an_example_that_names_it() {
+    each(&Cli::command(), "jackfield", &mut |path, command| {
+        let help = command.clone().render_help().to_string();
+        assert!(
+            help.contains("Example") && help.contains(path),
+            "{path}:\n{help}"
+        );
+    });
+}
+
+#[test]
+fn check_ends_with_2_and_says_where() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("jackfield.toml");
+    let data = format!("node.data-dir={}", folder.path().join("state").display());
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        run(&["check", "--config", &file.to_string_lossy(), "--set", &data])
+    };
+    assert!(check("[limits]\nframe = 1000\n").is_ok());
+    let failure = check("[limits]\nfram = 1000\n").unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    let expected = format!("{}:2:1: unknown key `fram`", file.display());
+    assert!(failure.to_string().starts_with(&expected), "{failure}");
+    assert!(!folder.path().join("state").exists(), "check makes nothing");
+    assert_eq!(
+        exit(&["check", "--config", "/nowhere/jackfield.toml"]),
+        Some(Exit::Usage)
+    );
+    assert_eq!(
+        exit(&["check", "--set", "limits.frame=1"]),
+        Some(Exit::Usage)
+    );
+}
+
+#[test]
+fn explain_ends_with_2_for_what_has_no_page() {
+    assert_eq!(exit(&["explain", "RST-900404"]), None);
+    assert_eq!(exit(&["explain", "RST-1"]), Some(Exit::Usage));
+}
+
+#[test]
+fn every_code_of_the_relay_has_a_page() {
+    let table = include_str!("../relay/refusal.rs");
+    let mut codes = 0;
+    for (at, _) in table.match_indices("_") {
+        let digits = table
+            .get(at.wrapping_sub(3)..at + 4)
+            .unwrap_or_default()
+            .replace('_', "");
+        if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            codes += 1;
+            assert_eq!(
+                exit(&["explain", &digits]),
+                None,
+                "RST-{digits} has no page"
+            );
+        }
+    }
+    assert!(codes >= 10, "found only {codes} codes in the table");
+}
+
+/// An admin face whose only token is in a file, as a broker leaves it.
+fn face(folder: &Path) -> Admin {
+    let handles = Handles {
+        metrics: Box::new(|| Ok(String::new())),
+        log: LogHandle::silent(),
+        apps: Box::new(Vec::new),
+        services: Box::new(Vec::new),
+        plugins: Box::new(|| json!([])),
+        connections: Box::new(|| json!([])),
+        config: Box::new(|| json!([])),
+        readiness: Box::new(Readiness::default),
+        drain: Box::new(|grace| match grace {
+            Some("1 parsec") => Err("grace is no duration".into()),
+            _ => Ok(()),
+        }),
+    };
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let token = Token::load_or_create(&folder.join("admin.token")).unwrap();
+    Admin::start(
+        Faces {
+            http: bind(),
+            admin: bind(),
+            token,
+            hosts: Vec::new(),
+        },
+        handles,
+    )
+    .unwrap()
+}
+
+#[test]
+fn commands_find_the_broker_and_its_token() {
+    let folder = TempDir::new().unwrap();
+    let admin = face(folder.path());
+    let address = admin.admin_address().to_string();
+    let token = fs::read_to_string(folder.path().join("admin.token")).unwrap();
+    let file = folder.path().join("jackfield.toml");
+    let text = format!("[admin]\nlisten = \"{address}\"\ntoken-file = \"admin.token\"\n");
+    fs::write(&file, text).unwrap();
+    let config = file.to_string_lossy();
+    for command in ["apps", "services", "drain"] {
+        assert_eq!(exit(&[command, "--config", &config]), None, "{command}");
+        assert_eq!(
+            exit(&[
+                command,
+                "--json",
+                "--admin",
+                &address,
+                "--token",
+                token.trim()
+            ]),
+            None
+        );
+        let failure = run(&[command, "--admin", &address, "--token", "wrong"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        assert!(
+            failure.to_string().contains("JACKFIELD_ADMIN_TOKEN"),
+            "{failure}"
+        );
+    }
+    let failure = run(&["drain", "--config", &config, "--grace", "1 parsec"]).unwrap_err();
+    assert!(
+        failure.to_string().contains("grace is no duration"),
+        "{failure}"
+    );
+    drop(admin);
+    let failure = run(&["apps", "--config", &config]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Failed);
+    assert!(
+        failure.to_string().contains("is the broker running?"),
+        "{failure}"
+    );
+}

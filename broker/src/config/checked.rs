@@ -1,0 +1,326 @@
+//! The second stage: what was written becomes what the rooms need, or a list of problems.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use jackfield_rsocket::net::Uri;
+
+use crate::{
+    chain::ChainConfig,
+    directory::Balance,
+    relay::{Limits, Routing, ServiceRule},
+    telemetry,
+};
+
+use super::{
+    address::{HostPort, check_advertised, default_listeners, parse_listener},
+    layers::Surroundings,
+    plugins,
+    reader::{Placed, Reader, Section},
+    source::mask_user,
+};
+
+/// A configuration in which everything has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: Node,
+    pub log: telemetry::LogConfig,
+    /// In the order they were written; never empty.
+    pub listeners: Vec<Listener>,
+    pub http: HttpFace,
+    pub admin: AdminFace,
+    pub limits: Limits,
+    pub routing: Routing,
+    pub cluster: Cluster,
+    pub plugins: ChainConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    /// Of the data plane.
+    pub threads: usize,
+    pub data_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub uri: Uri,
+    /// The URI that clients are told of, when it is not the listener's own.
+    pub advertise: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpFace {
+    pub listen: HostPort,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminFace {
+    pub listen: HostPort,
+    pub token_file: PathBuf,
+    /// Names besides loopback under which the face may be addressed.
+    pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// The brokers that clients are told of.
+    pub brokers: Vec<String>,
+}
+
+const FRAME_MAX: u64 = 16_777_215;
+const FRAME_MIN: u64 = 64;
+const HTTP_PORT: u16 = 9998;
+const ADMIN_PORT: u16 = 9997;
+const TOKEN_FILE: &str = "admin.token";
+const THREADS_MAX: i64 = 256;
+/// More than this of anything is a typo.
+const COUNT_MAX: i64 = 1 << 24;
+
+pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config {
+    reader.check_keys();
+    let node = node(reader, surroundings);
+    let public = Public::check(reader);
+    Config {
+        log: log(reader),
+        listeners: listeners(reader, &public),
+        http: HttpFace {
+            listen: http_listen(reader, &public),
+        },
+        admin: admin(reader, &node.data_dir),
+        limits: limits(reader),
+        routing: routing(reader),
+        cluster: cluster(reader),
+        plugins: plugins::check(reader, &node.data_dir),
+        node,
+    }
+}
+
+fn node(reader: &Reader<'_>, surroundings: &Surroundings) -> Node {
+    let section = reader.section("node");
+    let name = section.read("name", |text| match text.trim() {
+        "" => Err("write a name, or leave the key out to use the host name".into()),
+        name => Ok(name.to_owned()),
+    });
+    let data_dir = section.path("data-dir").map(|placed| placed.value);
+    Node {
+        name: name.map_or_else(|| surroundings.host_name.clone(), |placed| placed.value),
+        threads: section
+            .count("threads", THREADS_MAX)
+            .unwrap_or((surroundings.cores / 2).max(1)),
+        data_dir: data_dir
+            .or_else(|| state_directory(&surroundings.variables))
+            .unwrap_or_else(|| {
+                let what =
+                    "has no default here: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set";
+                section.wrong(
+                    "data-dir",
+                    what,
+                    "set node.data-dir, or JACKFIELD_NODE__DATA_DIR",
+                );
+                PathBuf::new()
+            }),
+    }
+}
+
+/// systemd may name several, separated by colons; the first is ours.
+fn state_directory(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let value = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    if let Some(systemd) = value("STATE_DIRECTORY") {
+        return systemd.split(':').next().map(PathBuf::from);
+    }
+    let state = value("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| value("HOME").map(|home| Path::new(home).join(".local/state")))?;
+    Some(state.join("jackfield"))
+}
+
+fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
+    use telemetry::Format;
+    let section = reader.section("log");
+    let formats = [
+        ("auto", Format::Auto),
+        ("text", Format::Text),
+        ("json", Format::Json),
+    ];
+    let level = section.read("level", telemetry::Level::parse);
+    telemetry::LogConfig {
+        level: level.map(|placed| placed.value).unwrap_or_default(),
+        format: section
+            .choice("format", &formats, &[])
+            .unwrap_or(Format::Auto),
+    }
+}
+
+/// Whether listeners beyond loopback are allowed, and the words for when they are not.
+struct Public {
+    allowed: bool,
+}
+
+impl Public {
+    fn check(reader: &Reader<'_>) -> Self {
+        let auth = reader.section("auth");
+        if auth.boolean("required") == Some(true) {
+            let todo = "set it to false and keep the listeners on loopback or a trusted network";
+            auth.wrong("required", "= true is not supported by this version", todo);
+        }
+        Self {
+            allowed: auth.boolean("allow-public-without-auth").unwrap_or(false),
+        }
+    }
+
+    fn check_bind(&self, section: &Section<'_>, key: &str, address: &HostPort) {
+        if !self.allowed && !address.is_loopback() {
+            let what = format!("binds {address}, which others can reach, without authentication");
+            let todo = "bind 127.0.0.1, or set auth.allow-public-without-auth = true if the network is trusted";
+            section.wrong(key, what, todo);
+        }
+    }
+}
+
+fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    let sections = reader.sections("listen");
+    for section in &sections {
+        let uri = listener_uri(section);
+        let advertise = section
+            .read("advertise", check_advertised)
+            .map(|placed| placed.value);
+        let Some(uri) = uri else { continue };
+        let address = HostPort::of(&uri);
+        public.check_bind(section, "uri", &address);
+        let taken = |other: &Listener| HostPort::of(&other.uri) == address && address.port != 0;
+        if listeners.iter().any(taken) {
+            let what = format!("binds {address}, and so does a listener before it");
+            section.wrong("uri", what, "give each listener a port of its own");
+        }
+        listeners.push(Listener { uri, advertise });
+    }
+    if sections.is_empty() {
+        let listener = |uri| Listener {
+            uri,
+            advertise: None,
+        };
+        listeners.extend(default_listeners().into_iter().map(listener));
+    }
+    listeners
+}
+
+fn listener_uri(section: &Section<'_>) -> Option<Uri> {
+    if section.node("uri").is_none() {
+        section.wrong("uri", "is missing", "add uri = \"tcp://127.0.0.1:9999\"");
+    }
+    let text = section.text("uri")?.value;
+    let wrong = |(what, todo): (String, String)| {
+        section.wrong("uri", format!("`{}` {what}", mask_user(text)), todo);
+    };
+    parse_listener(text).map_err(wrong).ok()
+}
+
+fn http_listen(reader: &Reader<'_>, public: &Public) -> HostPort {
+    let section = reader.section("http");
+    match section.read("listen", HostPort::parse_full) {
+        Some(Placed { value: address, .. }) => {
+            public.check_bind(&section, "listen", &address);
+            address
+        }
+        None => HostPort::loopback(HTTP_PORT),
+    }
+}
+
+fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
+    let section = reader.section("admin");
+    let listen = section.read("listen", HostPort::parse_full);
+    let token_file = section.path("token-file");
+    let hosts = section.list("hosts").unwrap_or_default();
+    AdminFace {
+        listen: listen.map_or(HostPort::loopback(ADMIN_PORT), |placed| placed.value),
+        token_file: token_file.map_or_else(|| data_dir.join(TOKEN_FILE), |placed| placed.value),
+        hosts: hosts
+            .iter()
+            .map(|host| host.value.to_ascii_lowercase())
+            .collect(),
+    }
+}
+
+fn limits(reader: &Reader<'_>) -> Limits {
+    let section = reader.section("limits");
+    let default = Limits::default();
+    let most = u64::try_from(isize::MAX).unwrap_or(u64::MAX);
+    let size = |key: &str, least: u64, most: u64, default: usize| {
+        let bytes = section.size(key, least..=most);
+        bytes
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(default)
+    };
+    let count = |key: &str, default: usize| section.count(key, COUNT_MAX).unwrap_or(default);
+    let limits = Limits {
+        connections: count("connections", default.connections),
+        frame: size("frame", FRAME_MIN, FRAME_MAX, default.frame),
+        outbox: size("outbox", 1, most, default.outbox),
+        outbox_hard: size("outbox-hard", 1, most, default.outbox_hard),
+        credit_window: size("credit-window", 1, most, default.credit_window),
+        message: size("message", 1, most, default.message),
+        pending: count("pending", default.pending),
+        pending_per_address: count("pending-per-address", default.pending_per_address),
+        setup_timeout: section
+            .duration("setup-timeout")
+            .unwrap_or(default.setup_timeout),
+        stall: section.duration("stall").unwrap_or(default.stall),
+        streams: count("streams", default.streams),
+    };
+    if limits.outbox > limits.outbox_hard {
+        let what = "is above limits.outbox-hard";
+        section.wrong("outbox", what, "raise outbox-hard, or lower outbox");
+    }
+    limits
+}
+
+const BALANCES: [(&str, Balance); 3] = [
+    ("random", Balance::Random),
+    ("round-robin", Balance::RoundRobin),
+    ("least-loaded", Balance::LeastLoaded),
+];
+const BALANCES_LATER: [&str; 2] = ["latency", "consistent-hash"];
+
+fn routing(reader: &Reader<'_>) -> Routing {
+    let section = reader.section("routing");
+    let default = Routing::default();
+    let balance = |section: &Section<'_>| section.choice("balance", &BALANCES, &BALANCES_LATER);
+    let rule = |section: &Section<'_>| {
+        let matches = plugins::patterns(section, "match");
+        let written = section.node("match").is_some();
+        if !written || matches.as_ref().is_some_and(Vec::is_empty) {
+            section.wrong("match", "is missing", "add match = \"com.example.*\"");
+        }
+        ServiceRule {
+            matches: matches.unwrap_or_default(),
+            timeout: section.duration("timeout"),
+            balance: balance(section),
+        }
+    };
+    Routing {
+        balance: balance(&section).unwrap_or(default.balance),
+        timeout: section.duration("timeout").or(default.timeout),
+        services: reader
+            .sections("routing.service")
+            .iter()
+            .map(rule)
+            .collect(),
+    }
+}
+
+fn cluster(reader: &Reader<'_>) -> Cluster {
+    let section = reader.section("cluster");
+    let mut brokers = Vec::new();
+    for item in section.list("brokers").unwrap_or_default() {
+        match check_advertised(item.value) {
+            Ok(uri) => brokers.push(uri),
+            Err(todo) => reader.wrong(item.place, "cluster.brokers names no broker", todo),
+        }
+    }
+    Cluster { brokers }
+}

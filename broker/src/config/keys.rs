@@ -1,0 +1,166 @@
+//! Every key there is: one table that the reader, the typo finder, `config show` and reload share.
+//!
+//! A path with `[]` after a name is an array of tables. A key of a later version is listed as such, so that
+//! it is refused by name and never silently ignored.
+
+/// One key of the configuration.
+pub struct Key {
+    /// `limits.frame`, `plugin[].name`.
+    pub path: &'static str,
+    /// As it would be written; empty when there is none or it depends on the machine.
+    pub default: &'static str,
+    pub support: Support,
+    pub reload: Reload,
+    pub doc: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    Now,
+    /// Any table below this key is taken as it is.
+    Free,
+    /// Known, and refused: what to do instead.
+    Later(&'static str),
+}
+
+/// Whether a changed value takes effect while the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    Live,
+    Restart,
+}
+
+use Reload::{Live, Restart};
+use Support::{Free, Later, Now};
+
+const fn key(
+    path: &'static str,
+    default: &'static str,
+    support: Support,
+    reload: Reload,
+    doc: &'static str,
+) -> Key {
+    Key {
+        path,
+        default,
+        support,
+        reload,
+        doc,
+    }
+}
+
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("node.name", "", Now, Restart, "this broker's name; default: the host name"),
+    key("node.threads", "", Now, Restart, "threads of the data plane; default: half the cores, at least 1"),
+    key("node.data-dir", "", Now, Restart, "state of the broker; default: $STATE_DIRECTORY, else the XDG state directory"),
+
+    key("log.level", "\"info\"", Now, Live, "error, warn, info, debug, trace or off; also per target: \"info,jackfield::relay=debug\""),
+    key("log.format", "\"auto\"", Now, Restart, "text, json, or auto: text on a terminal, json otherwise"),
+
+    key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT or ws://HOST:PORT/PATH"),
+    key("listen[].advertise", "", Now, Restart, "the URI that clients are told of; default: the listener's own"),
+
+    key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
+    key("admin.listen", "\"127.0.0.1:9997\"", Now, Restart, "the admin API"),
+    key("admin.token-file", "", Now, Restart, "the admin token, created on first start when missing; default: admin.token in the data directory"),
+    key("admin.hosts", "[]", Now, Restart, "names besides loopback under which the admin API may be addressed (Host and Origin)"),
+
+    key("limits.memory", "", Later("leave it out and limit the process from outside"), Restart, "all memory, of the machine or cgroup"),
+    key("limits.connections", "65536", Now, Restart, "open connections, all listeners together"),
+    key("limits.frame", "16777215", Now, Restart, "one frame; at most the protocol's maximum"),
+    key("limits.outbox", "\"4MiB\"", Now, Restart, "per connection, high mark; an empty outbox always takes one frame"),
+    key("limits.outbox-hard", "\"64MiB\"", Now, Restart, "above it the stream that produces is cancelled on both sides"),
+    key("limits.credit-window", "\"1MiB\"", Now, Restart, "on the way to one reader, per stream and direction"),
+    key("limits.message", "\"64MiB\"", Now, Restart, "one message, fragments together"),
+    key("limits.pending", "1024", Now, Restart, "half-open connections; the newest is refused"),
+    key("limits.pending-per-address", "128", Now, Restart, "the same, from one address"),
+    key("limits.setup-timeout", "\"10s\"", Now, Restart, "from accept to SETUP"),
+    key("limits.stall", "\"30s\"", Now, Restart, "no progress on a socket that owes some: close"),
+    key("limits.streams", "65536", Now, Restart, "open streams of one connection, per direction"),
+
+    key("auth.required", "false", Now, Restart, "whether every application must authenticate"),
+    key("auth.allow-public-without-auth", "false", Now, Restart, "lets RSocket and HTTP listen beyond loopback without authentication"),
+    key("auth.jwt", "", Later("leave it out, and keep the listeners on loopback or a trusted network"), Restart, "JSON Web Tokens"),
+
+    key("cluster.brokers", "[]", Now, Restart, "the brokers that clients are told of"),
+
+    key("routing.balance", "\"least-loaded\"", Now, Live, "random, round-robin or least-loaded"),
+    key("routing.timeout", "\"30s\"", Now, Live, "request/response: whole reply; stream and channel: first frame"),
+    key("routing.idle-timeout", "", Later("leave it out: a stream may pause as long as its connection lives"), Live, "longest pause inside a stream"),
+    key("routing.service[].match", "", Now, Live, "the services this rule is for: text or list, * crosses dots; the first rule that matches is used"),
+    key("routing.service[].timeout", "", Now, Live, "instead of routing.timeout"),
+    key("routing.service[].balance", "", Now, Live, "instead of routing.balance"),
+    key("routing.service[].idle-timeout", "", Later("leave it out"), Live, "longest pause inside a stream"),
+
+    key("plugins.chain-deadline", "\"10ms\"", Now, Live, "guest CPU time that one request may spend in all plugins together"),
+    key("plugin[].name", "", Now, Live, "letters, digits and dashes; shows in metrics and logs"),
+    key("plugin[].file", "", Now, Live, "a component file, or builtin:NAME"),
+    key("plugin[].order", "0", Now, Live, "lower runs first"),
+    key("plugin[].match", "\"*\"", Now, Live, "services the plugin is asked about: text or list, * crosses dots"),
+    key("plugin[].on-failure", "\"closed\"", Now, Live, "open: go on without it; closed: refuse the request"),
+    key("plugin[].deadline", "\"5ms\"", Now, Live, "the guest's own CPU time, per call"),
+    key("plugin[].memory", "\"16MiB\"", Now, Live, "linear memory of one instance"),
+    key("plugin[].allow", "[]", Now, Live, "capabilities: log, metrics"),
+    key("plugin[].mode", "\"live\"", Now, Live, "live or off"),
+    key("plugin[].sha256", "", Now, Live, "pins the component: anything else is refused"),
+    key("plugin[].settings", "", Free, Live, "handed to the plugin as it is"),
+];
+
+/// What is known of a path in schema form.
+pub(super) enum Known {
+    Leaf(&'static Key),
+    Section,
+    Sections,
+    Unknown,
+}
+
+pub(super) fn known(path: &str) -> Known {
+    if let Some(key) = find(path) {
+        return Known::Leaf(key);
+    }
+    let starts = |prefix: String| KEYS.iter().any(|key| key.path.starts_with(&prefix));
+    if starts(format!("{path}.")) {
+        Known::Section
+    } else if starts(format!("{path}[].")) {
+        Known::Sections
+    } else {
+        Known::Unknown
+    }
+}
+
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The names that may stand directly below a section; the empty path is the top of the file.
+pub(super) fn below(section: &str) -> Vec<&'static str> {
+    let prefix = if section.is_empty() {
+        String::new()
+    } else {
+        format!("{section}.")
+    };
+    let mut names: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| key.path.strip_prefix(prefix.as_str()))
+        .map(|rest| rest.split(['.', '[']).next().unwrap_or(rest))
+        .collect();
+    names.dedup();
+    names
+}
+
+/// A path in the form of the table: `listen.0.uri` is `listen[].uri`.
+pub(super) fn schema_of<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
+    let mut schema = String::new();
+    for segment in path {
+        if segment.parse::<usize>().is_ok() {
+            schema.push_str("[]");
+        } else {
+            if !schema.is_empty() {
+                schema.push('.');
+            }
+            schema.push_str(segment);
+        }
+    }
+    schema
+}

@@ -1,0 +1,118 @@
+//! File, environment and flags become each room's checked configuration.
+//!
+//! Two stages: `layers` and `tree` say what was written and where; `checked` turns it into what the rooms
+//! need, through a `reader` that collects every problem. One table, `keys`, says which keys there are.
+//!
+//! Invariants
+//! - an error says where (`file:line:column`), what, and what to do
+//! - a key that does not exist, or belongs to a later version, is an error
+//! - nothing here opens a socket, creates a file or changes the process
+//!
+//! Looks down at: relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
+
+mod address;
+mod checked;
+mod keys;
+mod layers;
+mod plugins;
+mod problem;
+mod reader;
+mod show;
+mod source;
+mod suggest;
+mod tree;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use address::HostPort;
+pub use checked::{AdminFace, Cluster, Config, HttpFace, Listener, Node};
+pub use keys::{KEYS, Key, Reload, Support};
+pub use layers::{Setting, Surroundings};
+pub use problem::{Problem, Problems};
+pub use show::Shown;
+pub use units::{parse_duration, parse_size, show_size};
+
+use reader::Reader;
+
+use crate::{chain::LoadErrors, telemetry};
+
+/// A checked configuration with what is known of its making.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The files that were read. They are watched.
+    pub files: Vec<PathBuf>,
+    /// Every setting in effect and its origin.
+    pub settings: Vec<Shown>,
+}
+
+/// Reads and checks everything, or says everything that is wrong.
+pub fn load(surroundings: &Surroundings) -> Result<Loaded, Problems> {
+    let written = layers::collect(surroundings)?;
+    let reader = Reader::new(&written.sources, &written.root, &surroundings.current_dir);
+    let config = checked::check(&reader, surroundings);
+    let problems = reader.problems();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let settings = show::show(&written.sources, &written.root, &config);
+    Ok(Loaded {
+        config,
+        files: written.files,
+        settings,
+    })
+}
+
+impl Loaded {
+    /// The keys that differ in `new` and take effect only after a restart.
+    pub fn need_restart(&self, new: &Self) -> Vec<String> {
+        show::need_restart(&self.settings, &new.settings)
+    }
+
+    /// What a reload of `self` puts into effect: settings that need a restart stay those of `running`.
+    #[must_use]
+    pub fn keep_until_restart(self, running: &Self) -> Self {
+        let old = running.config.clone();
+        let config = Config {
+            log: telemetry::LogConfig {
+                level: self.config.log.level,
+                format: old.log.format,
+            },
+            routing: self.config.routing,
+            plugins: self.config.plugins,
+            ..old
+        };
+        let settings = show::in_effect(&running.settings, &self.settings);
+        Self {
+            config,
+            settings,
+            files: self.files,
+        }
+    }
+
+    /// Where the plugins that failed to load are written.
+    pub fn place(&self, errors: &LoadErrors) -> Problems {
+        let todo = "correct the plugin, or set mode = \"off\" to go on without it";
+        let mut problems = Problems::default();
+        for error in &errors.0 {
+            let at = self.file_origin(&error.plugin).unwrap_or("[[plugin]]");
+            problems.push(Problem::at(at, error.to_string(), todo));
+        }
+        problems
+    }
+
+    /// The origin of `file` in the `[[plugin]]` of this name.
+    fn file_origin(&self, plugin: &str) -> Option<&str> {
+        let mut plugins = self.config.plugins.plugins.iter();
+        let key = format!(
+            "plugin.{}.file",
+            plugins.position(|written| written.name == plugin)?
+        );
+        let shown = self.settings.iter().find(|shown| shown.key == key)?;
+        Some(&shown.origin)
+    }
+}

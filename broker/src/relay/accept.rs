@@ -1,0 +1,209 @@
+//! From a socket to a link: admission, handshake, SETUP, registration.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use jackfield_rsocket::{
+    engine::check_first,
+    net::{Accepted, Body, FrameIo, Listener, NetError, Peer},
+    wire::{ErrorCode, ErrorFrame, Frame, StreamId},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    handle::Handle,
+    introduction::{Introduced, introduce},
+    link::{Ending, Link, close_gently},
+    links::Admission,
+    plane::Plane,
+    refusal::Refusal,
+};
+
+/// A connection on its way to the thread that will own it.
+pub(super) enum Arrival {
+    Socket(Accepted, Admission),
+    Memory(FrameIo, Admission),
+}
+
+/// Takes connections off a listener and spreads them over the threads. Ends with its task.
+pub(super) async fn accept(
+    listener: Listener,
+    plane: Arc<Plane>,
+    threads: Vec<mpsc::Sender<Arrival>>,
+) {
+    let mut turn = 0;
+    loop {
+        let accepted = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Too many open files, most often: they will be fewer in a moment.
+                tracing::warn!(code = 100_500, %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let admission = match plane.links.admit(address(accepted.peer())) {
+            Ok(admission) => admission,
+            Err(full) => {
+                plane.metrics.refused_connection(full.as_str());
+                if plane.links.may_log() {
+                    tracing::warn!(code = 500_400, limit = full.as_str(), peer = %accepted.peer(), "connection refused");
+                }
+                continue;
+            }
+        };
+        turn = (turn + 1) % threads.len();
+        // A thread that is behind by a whole queue of arrivals makes the listener wait.
+        if threads[turn]
+            .send(Arrival::Socket(accepted, admission))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+pub(super) fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Address(address) => Some(address.ip()),
+        _ => None,
+    }
+}
+
+/// A connection's whole life on its thread.
+pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
+    let limit = plane.limits.setup_timeout;
+    let Ok(opened) = tokio::time::timeout(limit, open(arrival, &plane, thread)).await else {
+        plane.metrics.refused_connection("setup_timeout");
+        return;
+    };
+    let Some(link) = opened else { return };
+    let (id, transport, plane) = (link.me.id, link.me.transport, link.plane.clone());
+    let connections = plane.metrics.connections.with_label_values(&[transport]);
+    connections.inc();
+    let ended = link.run().await;
+    connections.dec();
+    plane.links.leave(id, ended.cut);
+    match ended.ending {
+        Ending::Error { code, text } if code != ErrorCode::CONNECTION_CLOSE => {
+            if plane.links.may_log() {
+                tracing::warn!(code = 500_407, link = %id, cut = ended.cut, "connection ended by us: {text}");
+            }
+        }
+        Ending::Error { text, .. } | Ending::Peer(text) => {
+            if plane.links.may_log() {
+                tracing::info!(code = 400_202, link = %id, cut = ended.cut, "disconnected: {text}");
+            }
+        }
+    }
+}
+
+async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Link> {
+    let (mut io, admission) = match arrival {
+        Arrival::Memory(io, admission) => (io, admission),
+        Arrival::Socket(accepted, admission) => {
+            let peer = accepted.peer();
+            match accepted.open(plane.limits.frame).await {
+                Ok(io) => (io, admission),
+                Err(error) => {
+                    handshake_failed(plane, &peer.to_string(), &error);
+                    return None;
+                }
+            }
+        }
+    };
+    let peer = io.peer();
+    match first_frame(&mut io).await {
+        Ok(introduced) => {
+            drop(admission);
+            register(io, introduced, plane, thread).await
+        }
+        Err(Some((code, text))) => {
+            if plane.links.may_log() {
+                tracing::warn!(code = 500_406, %peer, "SETUP refused: {text}");
+            }
+            plane.metrics.refused_connection("setup");
+            say_no(&mut io, code, &text).await;
+            None
+        }
+        Err(None) => None,
+    }
+}
+
+fn handshake_failed(plane: &Plane, peer: &str, error: &NetError) {
+    plane.metrics.refused_connection("handshake");
+    if plane.links.may_log() {
+        tracing::info!(code = 500_402, %peer, %error, "handshake failed");
+    }
+}
+
+/// Reads and judges the first frame. The error is what to answer, if anything.
+async fn first_frame(io: &mut FrameIo) -> Result<Introduced, Option<(ErrorCode, String)>> {
+    let bytes = match io.next_frame().await {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(error)) => {
+            return Err(match Ending::of(&error) {
+                Ending::Error { code, text } => Some((code, text)),
+                Ending::Peer(_) => None,
+            });
+        }
+        None => return Err(None),
+    };
+    let setup = check_first(Frame::decode(&bytes))
+        .map_err(|refused| Some((refused.code, format!("RST-500402: {}", refused.text))))?;
+    introduce(&setup, address(io.peer()), io.kind().as_str()).map_err(setup_refused)
+}
+
+fn setup_refused(refusal: Refusal) -> Option<(ErrorCode, String)> {
+    let code = match refusal {
+        Refusal::BadMetadata(_) => ErrorCode::INVALID_SETUP,
+        ref other => other.code(),
+    };
+    Some((code, refusal.text()))
+}
+
+/// Makes the link, and the application known.
+async fn register(
+    mut io: FrameIo,
+    mut introduced: Introduced,
+    plane: &Arc<Plane>,
+    thread: usize,
+) -> Option<Link> {
+    let remote = address(io.peer());
+    let transport = io.kind().as_str();
+    let me = Handle::new(plane.links.next_id(), remote, transport, &plane.limits);
+    let services = std::mem::take(&mut introduced.services);
+    let instance = match introduced.app.take() {
+        None => None,
+        Some(app) => match plane.directory.register(app, services, me.clone()) {
+            Ok(instance) => Some(instance),
+            Err(error) => {
+                let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                plane.refused(&refusal, &me);
+                say_no(&mut io, refusal.code(), &refusal.text()).await;
+                return None;
+            }
+        },
+    };
+    plane.links.enter(&me);
+    let peer = io.peer();
+    if plane.links.may_log() {
+        let app = instance
+            .as_ref()
+            .map_or("anonymous", |instance| instance.app.name.as_str());
+        let services = instance
+            .as_ref()
+            .map_or(0, |instance| instance.services().len());
+        tracing::info!(code = 500_200, link = %me.id, %peer, transport, app, services, "connected");
+    }
+    let mut link = Link::new(io, me, plane.clone(), introduced, thread);
+    link.instance = instance;
+    Some(link)
+}
+
+async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {
+    let mut frame = bytes::BytesMut::new();
+    ErrorFrame::new(code, text.as_bytes()).encode(StreamId::CONNECTION, &mut frame);
+    io.push(&frame, Body::Copy(b""));
+    close_gently(io).await;
+}

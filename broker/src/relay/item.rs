@@ -1,0 +1,155 @@
+//! What travels between links.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_rsocket::wire::{ErrorCode, Flags, Interaction, Request};
+
+use super::{
+    handle::Handle,
+    ticket::{End, Ticket},
+};
+use crate::directory::Load;
+
+/// One thing for the owner of a link to do.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A request to number and send.
+    Open(Box<Opening>),
+    /// A payload of a stream, towards `to`.
+    Payload {
+        ticket: Arc<Ticket>,
+        to: End,
+        payload: Part,
+    },
+    /// Credit waits in the ticket for `to`.
+    Credit { ticket: Arc<Ticket>, to: End },
+    /// The stream ends for `to`.
+    Close {
+        ticket: Arc<Ticket>,
+        to: End,
+        how: Close,
+    },
+    /// A request came back unsent; only the near link gets this.
+    Returned(Box<Returned>),
+}
+
+/// How a stream ends from one side.
+#[derive(Clone, Debug)]
+pub(super) enum Close {
+    /// The requester gave up.
+    Cancel,
+    /// The responder of a channel wants no more items.
+    HalfCancel,
+    /// Either side failed.
+    Error {
+        code: ErrorCode,
+        text: Bytes,
+        lost: bool,
+    },
+}
+
+/// A PAYLOAD as it is passed on: flags and what stands behind the header.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) flags: Flags,
+    pub(super) body: Bytes,
+    /// What the frame pins in memory: its own bytes, or the whole buffer it is a slice of.
+    pub(super) pinned: usize,
+    /// An item is whole with it: one unit of credit is used.
+    pub(super) whole: bool,
+}
+
+/// A request as it is passed on.
+#[derive(Clone, Debug)]
+pub(super) struct RequestPart {
+    pub(super) interaction: Interaction,
+    pub(super) flags: Flags,
+    pub(super) initial_n: u32,
+    /// Metadata block and data.
+    pub(super) body: Bytes,
+    pub(super) pinned: usize,
+}
+
+impl RequestPart {
+    /// The request as the engine needs it to number a stream: without its payload.
+    pub(super) const fn shape(&self) -> Request<'static> {
+        Request {
+            interaction: self.interaction,
+            initial_n: self.initial_n,
+            follows: self.flags.contains(Flags::FOLLOWS),
+            complete: self.flags.contains(Flags::COMPLETE),
+            metadata: None,
+            data: b"",
+        }
+    }
+}
+
+/// A request that waits to be numbered. Dropped before that, it goes back to the near link.
+#[derive(Debug)]
+pub(super) struct Opening {
+    ticket: Arc<Ticket>,
+    /// Taken when the request is sent or given back.
+    inside: Option<(RequestPart, Load<Arc<Handle>>)>,
+}
+
+impl Opening {
+    pub(super) fn new(ticket: Arc<Ticket>, request: RequestPart, load: Load<Arc<Handle>>) -> Self {
+        Self {
+            ticket,
+            inside: Some((request, load)),
+        }
+    }
+
+    pub(super) const fn ticket(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
+
+    pub(super) fn request(&self) -> Option<&RequestPart> {
+        self.inside.as_ref().map(|(request, _)| request)
+    }
+
+    /// For the far link, which has stamped the ticket and sends the request now.
+    pub(super) fn sent(mut self) -> Option<(RequestPart, Load<Arc<Handle>>)> {
+        self.inside.take()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let Some((request, load)) = self.inside.take() else {
+            return;
+        };
+        drop(load);
+        if self.ticket.is_withdrawn() {
+            return;
+        }
+        let returned = Returned {
+            ticket: self.ticket.clone(),
+            request,
+        };
+        // When the near link is gone too, nobody waits for the request.
+        let _ = self
+            .ticket
+            .near
+            .push(&self.ticket.far, Item::Returned(Box::new(returned)));
+    }
+}
+
+/// A request that the far link did not take.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) request: RequestPart,
+}
+
+impl Item {
+    /// Bytes that count against the outbox.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Open(opening) => opening.request().map_or(0, |request| request.pinned),
+            Self::Payload { payload, .. } => payload.pinned,
+            Self::Credit { .. } | Self::Close { .. } | Self::Returned(_) => 0,
+        }
+    }
+}

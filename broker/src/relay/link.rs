@@ -1,0 +1,503 @@
+//! One connection and the task that owns it.
+//!
+//! ```text
+//! socket ──► on_frame ──► other links' outboxes          (inbound.rs, dispatch.rs)
+//! socket ◄── on_item  ◄── this link's outbox             (outbound.rs)
+//! ```
+//!
+//! Rules of the loop
+//! 1. The task owns the connection's state; nobody locks it, and it never waits for another link.
+//! 2. Reading may pause, for at most [`PAUSE_MAX`] and only because what was read last found a full
+//!    outbox; writing never does, so no circle of waiting links can form.
+//! 3. At most [`FRAMES_PER_TURN`] frames are read and [`BYTES_PER_TURN`] written per turn.
+//! 4. What the connection itself says (KEEPALIVE, ERROR on stream zero) goes ahead of streams.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use jackfield_rsocket::{
+    engine::{Connection, Opener, Terms, Timeout},
+    net::{Body, FrameIo, NetError},
+    wire::{ErrorCode, ErrorFrame, Keepalive, StreamId},
+};
+use tokio::time::Sleep;
+
+use super::{
+    handle::{Handle, Order},
+    introduction::{Introduced, MetadataKind},
+    item::Item,
+    outbox::Room,
+    plane::Plane,
+    random::Random,
+    refusal::{Outcome, Refusal},
+    routes::Routes,
+    splice::Splice,
+};
+use crate::directory::Instance;
+
+const FRAMES_PER_TURN: usize = 128;
+const BYTES_PER_TURN: usize = 256 * 1024;
+/// More is not handed to the socket's writer before it has taken what it has.
+const WRITER_MAX: usize = 128 * 1024;
+/// How long a source of bytes that nobody granted credit for is not read.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// How often deadlines of streams are looked at.
+const SWEEP: Duration = Duration::from_millis(100);
+/// How long a closing connection waits for the peer to read the last ERROR.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(super) struct Link {
+    pub(super) io: FrameIo,
+    pub(super) me: Arc<Handle>,
+    pub(super) plane: Arc<Plane>,
+    pub(super) connection: Connection<Splice>,
+    pub(super) routes: Routes,
+    pub(super) metadata_kind: MetadataKind,
+    pub(super) app_name: Arc<str>,
+    pub(super) instance: Option<Arc<Instance<Arc<Handle>>>>,
+    pub(super) random: Random,
+    pub(super) thread: usize,
+    pub(super) now: Instant,
+    /// A keepalive answer the writer had no room for; a newer one replaces it.
+    pub(super) ping: Option<Bytes>,
+    pub(super) pause: Option<Pause>,
+    pub(super) ending: Option<Ending>,
+    pub(super) counts: Counts,
+    /// Frames built here, before they go to the writer.
+    pub(super) scratch: BytesMut,
+    items: Vec<Item>,
+    timer: Pin<Box<Sleep>>,
+    timer_at: Instant,
+    sweep_at: Instant,
+    /// Since when the socket has owed progress.
+    stalled_since: Option<(Instant, usize)>,
+}
+
+/// Reading rests until there is room in `target`'s outbox, or until the time.
+pub(super) struct Pause {
+    pub(super) target: Arc<Handle>,
+    pub(super) until: Instant,
+}
+
+/// Why the connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The peer closed, or its socket failed.
+    Peer(String),
+    /// We say why on stream zero.
+    Error { code: ErrorCode, text: String },
+}
+
+impl Ending {
+    /// What a transport could not read: the peer's doing is said, the network's is not.
+    pub(super) fn of(error: &NetError) -> Self {
+        let code = ErrorCode::CONNECTION_ERROR;
+        match error {
+            NetError::FrameTooLong { .. }
+            | NetError::FrameTooShort { .. }
+            | NetError::TextMessage => Self::Error {
+                code,
+                text: format!("RST-910400: {error}"),
+            },
+            _ => Self::Peer(match std::error::Error::source(error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Counted per turn, added to the metrics once.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) frames_in: u64,
+    pub(super) bytes_in: u64,
+    pub(super) frames_out: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Link {
+    pub(super) fn new(
+        io: FrameIo,
+        me: Arc<Handle>,
+        plane: Arc<Plane>,
+        introduced: Introduced,
+        thread: usize,
+    ) -> Self {
+        let now = Instant::now();
+        let terms = Terms {
+            side: jackfield_rsocket::wire::Side::Server,
+            keepalive: introduced.keepalive,
+            streams_max: plane.limits.streams,
+        };
+        Self {
+            random: Random::new(me.id),
+            io,
+            me,
+            plane,
+            connection: Connection::new(terms),
+            routes: Routes::default(),
+            metadata_kind: introduced.metadata_kind,
+            app_name: introduced.app_name,
+            instance: None,
+            thread,
+            now,
+            ping: None,
+            pause: None,
+            ending: None,
+            counts: Counts::default(),
+            scratch: BytesMut::new(),
+            items: Vec::new(),
+            timer: Box::pin(tokio::time::sleep_until(now.into())),
+            timer_at: now,
+            sweep_at: now + SWEEP,
+            stalled_since: None,
+        }
+    }
+
+    /// Serves the connection until it ends, and tells everybody whom that concerns.
+    pub(super) async fn run(mut self) -> Ended {
+        let ending = poll_fn(|cx| self.poll(cx)).await;
+        let cut = self.close_streams();
+        self.say_goodbye(&ending).await;
+        Ended { ending, cut }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.now = Instant::now();
+        let mut busy = self.turn(cx);
+        if self.ending.is_none() && self.io.queued() > 0 {
+            self.flush(cx);
+        }
+        // What was written made room in the writer; what was read may have filled our own outbox.
+        busy |= self.ending.is_none() && self.write_items(cx);
+        if self.ending.is_none() && self.io.queued() > 0 {
+            self.flush(cx);
+        }
+        self.count();
+        self.obey();
+        if self.ending.is_none() {
+            self.timers(cx);
+        }
+        match self.ending.take() {
+            Some(ending) => Poll::Ready(ending),
+            None => {
+                if busy {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads and handles frames. True when there may be more at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..FRAMES_PER_TURN {
+            if self.ending.is_some() || self.paused(cx) {
+                return false;
+            }
+            match self.io.poll_frame(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.counts.frames_in += 1;
+                    self.counts.bytes_in += frame.len() as u64;
+                    self.connection.heard(self.now);
+                    self.on_frame(&frame);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.ending = Some(Ending::of(&error));
+                }
+                Poll::Ready(None) => self.ending = Some(Ending::Peer("closed by peer".into())),
+            }
+        }
+        true
+    }
+
+    fn paused(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(pause) = &self.pause else {
+            return false;
+        };
+        let room = pause.target.outbox.room(self.me.id, 0);
+        if room == Room::Free || self.now >= pause.until {
+            self.pause = None;
+            return false;
+        }
+        pause.target.outbox.wait_for_room(cx.waker());
+        true
+    }
+
+    /// Rests if what was just placed in `target`'s outbox filled this link's share of it.
+    pub(super) fn rest_if_full(&mut self, target: &Arc<Handle>) {
+        if target.outbox.room(self.me.id, 0) != Room::Free {
+            self.plane
+                .metrics
+                .slow_peers
+                .with_label_values(&["source_paused"])
+                .inc();
+            let until = self.now + PAUSE_MAX;
+            self.pause = Some(Pause {
+                target: target.clone(),
+                until,
+            });
+        }
+    }
+
+    /// Moves items from the outbox to the writer. True when there may be more at once.
+    fn write_items(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut written = 0;
+        while written < BYTES_PER_TURN && self.ending.is_none() {
+            if let Some(data) = self.ping.take() {
+                self.answer_ping(&data);
+            }
+            if self.io.queued() >= WRITER_MAX {
+                self.flush(cx);
+                if self.io.queued() >= WRITER_MAX {
+                    // The socket wakes us; nobody else needs to.
+                    return false;
+                }
+            }
+            let mut items = std::mem::take(&mut self.items);
+            self.me.outbox.take(WRITER_MAX, &mut items, cx.waker());
+            let none = items.is_empty();
+            let before = self.counts.bytes_out;
+            items.drain(..).for_each(|item| self.on_item(item));
+            written += (self.counts.bytes_out - before) as usize;
+            self.items = items;
+            if none {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(error)) = self.io.poll_flush(cx) {
+            self.ending = Some(Ending::Peer(error.to_string()));
+        }
+        let left = self.io.queued();
+        self.stalled_since = match self.stalled_since {
+            _ if left == 0 => None,
+            Some((since, before)) if left >= before => Some((since, left)),
+            _ => Some((self.now, left)),
+        };
+    }
+
+    /// Queues a frame built by us.
+    pub(super) fn send(&mut self, frame: &[u8]) {
+        self.counts.frames_out += 1;
+        self.counts.bytes_out += frame.len() as u64;
+        self.io.push(frame, Body::Copy(b""));
+    }
+
+    pub(super) fn send_error(&mut self, id: StreamId, code: ErrorCode, text: &[u8]) {
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.clear();
+        ErrorFrame::new(code, text).encode(id, &mut frame);
+        self.send(&frame);
+        self.scratch = frame;
+    }
+
+    pub(super) fn on_ping(&mut self, data: &[u8]) {
+        if self.io.queued() < WRITER_MAX {
+            self.answer_ping(data);
+        } else {
+            self.ping = Some(Bytes::copy_from_slice(data));
+        }
+    }
+
+    fn answer_ping(&mut self, data: &[u8]) {
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.clear();
+        // Without resume there is no position to tell.
+        Keepalive {
+            respond: false,
+            position: 0,
+            data,
+        }
+        .encode(&mut frame);
+        self.send(&frame);
+        self.scratch = frame;
+    }
+
+    fn count(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        let metrics = &self.plane.metrics;
+        if counts.frames_in > 0 {
+            metrics.frames_in.inc_by(counts.frames_in);
+            metrics.bytes_in.inc_by(counts.bytes_in);
+        }
+        if counts.frames_out > 0 {
+            metrics.frames_out.inc_by(counts.frames_out);
+            metrics.bytes_out.inc_by(counts.bytes_out);
+        }
+    }
+
+    fn obey(&mut self) {
+        let text = |text: &str| text.to_owned();
+        let ending = match self.me.order() {
+            Order::Serve => return,
+            Order::Drain if !self.connection.is_empty() => return,
+            Order::Drain => Ending::Error {
+                code: ErrorCode::CONNECTION_CLOSE,
+                text: text("RST-910503: broker is draining"),
+            },
+            Order::Close => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text("RST-910503: broker is stopping"),
+            },
+        };
+        self.ending.get_or_insert(ending);
+    }
+
+    // ---- time
+
+    fn timers(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.expire();
+            if self.ending.is_some() {
+                cx.waker().wake_by_ref();
+                return;
+            }
+            let next = self.next_deadline();
+            if next != self.timer_at {
+                self.timer_at = next;
+                self.timer.as_mut().reset(next.into());
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.now = Instant::now().max(self.timer_at);
+            if self
+                .pause
+                .as_ref()
+                .is_some_and(|pause| self.now >= pause.until)
+            {
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let mut next = self
+            .connection
+            .next_timeout()
+            .unwrap_or(self.now + Duration::from_secs(60));
+        // Every frame moves the keepalive deadline; a timer that is early costs less than resetting it.
+        if self.timer_at > self.now && self.timer_at < next {
+            next = self.timer_at;
+        }
+        if !self.connection.is_empty() {
+            next = next.min(self.sweep_at.max(self.now + Duration::from_millis(1)));
+        }
+        if let Some(pause) = &self.pause {
+            next = next.min(pause.until);
+        }
+        if let Some((since, _)) = self.stalled_since {
+            next = next.min(since + self.plane.limits.stall);
+        }
+        next
+    }
+
+    fn expire(&mut self) {
+        match self.connection.handle_timeout(self.now) {
+            Timeout::PeerGone => {
+                let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
+                self.ending = Some(Ending::Error {
+                    code: ErrorCode::CONNECTION_ERROR,
+                    text,
+                });
+            }
+            Timeout::Nothing | Timeout::SendKeepalive => {}
+        }
+        if let Some((since, _)) = self.stalled_since
+            && self.now >= since + self.plane.limits.stall
+        {
+            self.plane
+                .metrics
+                .slow_peers
+                .with_label_values(&["closed"])
+                .inc();
+            self.ending = Some(Ending::Peer(
+                "no progress on the socket: peer does not read".into(),
+            ));
+        }
+        if self.now >= self.sweep_at {
+            self.sweep_at = self.now + SWEEP;
+            self.sweep();
+        }
+    }
+
+    /// Ends the streams whose time is up.
+    fn sweep(&mut self) {
+        let now = self.now;
+        let late: Vec<(StreamId, Refusal)> = self
+            .connection
+            .iter_mut()
+            .filter_map(|(id, _, splice)| match splice {
+                Splice::Near(near) => near
+                    .deadline
+                    .is_some_and(|deadline| now >= deadline)
+                    .then_some((id, Refusal::Timeout)),
+                Splice::Waiting(waiting) => {
+                    (now >= waiting.deadline).then_some((id, Refusal::MetadataTooLong))
+                }
+                Splice::Far(_) => None,
+            })
+            .collect();
+        for (id, refusal) in late {
+            if let Some(Splice::Near(near)) = self.connection.forget(id) {
+                near.cancel(Outcome::Timeout, now);
+            }
+            self.plane.metrics.refused(&refusal);
+            self.send_error(id, refusal.code(), refusal.text().as_bytes());
+        }
+    }
+
+    // ---- the end
+
+    /// Ends every stream for the other side. Returns how many calls were cut.
+    fn close_streams(&mut self) -> usize {
+        self.me.stop_requests();
+        if let Some(instance) = self.instance.take() {
+            self.plane.directory.withdraw(&instance);
+        }
+        // Requests not sent yet go back to their links, which may pick again.
+        drop(self.me.outbox.close());
+        let cut = self.connection.len();
+        let ends: Vec<(StreamId, Opener, Splice)> = self.connection.drain().collect();
+        drop(ends);
+        cut
+    }
+
+    async fn say_goodbye(&mut self, ending: &Ending) {
+        if let Ending::Error { code, text } = ending {
+            self.send_error(StreamId::CONNECTION, *code, text.as_bytes());
+        }
+        close_gently(&mut self.io).await;
+    }
+}
+
+/// Flushes, half-closes, and waits a little for the peer to close: a socket closed with unread bytes
+/// is reset, and a reset can overtake the last ERROR.
+pub(super) async fn close_gently(io: &mut FrameIo) {
+    let goodbye = async {
+        if poll_fn(|cx| io.poll_shutdown(cx)).await.is_ok() {
+            while let Some(Ok(_)) = poll_fn(|cx| io.poll_frame(cx)).await {}
+        }
+    };
+    // A peer that does not close in time is closed on.
+    let _ = tokio::time::timeout(LINGER, goodbye).await;
+}
+
+/// What is left to tell of a link.
+pub(super) struct Ended {
+    pub(super) ending: Ending,
+    pub(super) cut: usize,
+}

@@ -1,0 +1,255 @@
+//! The live links, and how many there may be.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::{
+    Limits,
+    handle::{Handle, LinkId, Order},
+};
+
+/// Lines that peers can cause, per second.
+const LOG_LINES_PER_SECOND: u32 = 20;
+
+#[derive(Debug)]
+pub(super) struct Links {
+    live: Mutex<HashMap<LinkId, Arc<Handle>>>,
+    next_id: AtomicU64,
+    pending: Mutex<Pending>,
+    pending_max: usize,
+    pending_per_address: usize,
+    connections_max: usize,
+    draining: AtomicBool,
+    cut: AtomicUsize,
+    /// Told whenever a link is gone.
+    gone: Notify,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    since: Instant,
+    written: u32,
+    suppressed: u64,
+}
+
+/// One connection, as the admin API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionView {
+    pub id: u64,
+    pub remote: String,
+    pub transport: &'static str,
+    /// Bytes waiting for its socket.
+    pub outbox_bytes: usize,
+}
+
+/// Why a connection is closed before it said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Connections,
+    Pending,
+    PendingFromAddress,
+    Draining,
+}
+
+impl Full {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Pending => "pending",
+            Self::PendingFromAddress => "pending_per_address",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl Links {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            live: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            pending: Mutex::default(),
+            pending_max: limits.pending,
+            pending_per_address: limits.pending_per_address,
+            connections_max: limits.connections,
+            draining: AtomicBool::new(false),
+            cut: AtomicUsize::new(0),
+            gone: Notify::new(),
+            lines: Mutex::new(Lines {
+                since: Instant::now(),
+                written: 0,
+                suppressed: 0,
+            }),
+        }
+    }
+
+    /// Counts a connection that has not finished SETUP, until the value is dropped.
+    pub(super) fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Result<Admission, Full> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Full::Draining);
+        }
+        let live = lock(&self.live).len();
+        let mut pending = lock(&self.pending);
+        if live + pending.total >= self.connections_max {
+            return Err(Full::Connections);
+        }
+        if pending.total >= self.pending_max {
+            return Err(Full::Pending);
+        }
+        if let Some(from) = from {
+            let held = pending.by_address.entry(from).or_default();
+            if *held >= self.pending_per_address {
+                return Err(Full::PendingFromAddress);
+            }
+            *held += 1;
+        }
+        pending.total += 1;
+        drop(pending);
+        Ok(Admission {
+            links: self.clone(),
+            from,
+        })
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn enter(&self, handle: &Arc<Handle>) {
+        lock(&self.live).insert(handle.id, handle.clone());
+        if self.draining.load(Ordering::Acquire) {
+            handle.give_order(Order::Drain);
+        }
+    }
+
+    /// A link is gone, with so many calls cut.
+    pub(super) fn leave(&self, id: LinkId, cut: usize) {
+        lock(&self.live).remove(&id);
+        if self.draining.load(Ordering::Acquire) {
+            self.cut.fetch_add(cut, Ordering::Relaxed);
+        }
+        self.gone.notify_waiters();
+    }
+
+    pub(super) fn views(&self) -> Vec<ConnectionView> {
+        let mut views: Vec<ConnectionView> = lock(&self.live)
+            .values()
+            .map(|handle| ConnectionView {
+                id: handle.id.0,
+                remote: handle.remote.map(|ip| ip.to_string()).unwrap_or_default(),
+                transport: handle.transport,
+                outbox_bytes: handle.outbox.bytes(),
+            })
+            .collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    pub(super) fn outbox_bytes(&self) -> usize {
+        lock(&self.live)
+            .values()
+            .map(|handle| handle.outbox.bytes())
+            .sum()
+    }
+
+    pub(super) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Ends every link after its last stream, or at the end of `grace`. Returns how many calls were
+    /// cut.
+    pub(super) async fn drain(&self, grace: Duration) -> usize {
+        self.draining.store(true, Ordering::Release);
+        self.order(Order::Drain);
+        if tokio::time::timeout(grace, self.wait_empty())
+            .await
+            .is_err()
+        {
+            self.order(Order::Close);
+            // A link says goodbye within its linger time; nothing waits for it longer.
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.wait_empty()).await;
+        }
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    fn order(&self, order: Order) {
+        let live: Vec<Arc<Handle>> = lock(&self.live).values().cloned().collect();
+        live.iter().for_each(|handle| handle.give_order(order));
+    }
+
+    async fn wait_empty(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if lock(&self.live).is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+
+    /// Whether one more line that a peer caused may be written. What was left out is told.
+    pub(super) fn may_log(&self) -> bool {
+        let mut lines = lock(&self.lines);
+        if lines.since.elapsed() >= Duration::from_secs(1) {
+            if lines.suppressed > 0 {
+                tracing::warn!(
+                    suppressed = lines.suppressed,
+                    "lines caused by peers were left out"
+                );
+            }
+            *lines = Lines {
+                since: Instant::now(),
+                written: 0,
+                suppressed: 0,
+            };
+        }
+        let may = lines.written < LOG_LINES_PER_SECOND;
+        if may {
+            lines.written += 1;
+        } else {
+            lines.suppressed += 1;
+        }
+        may
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place among the connections that have not finished SETUP.
+#[derive(Debug)]
+pub(super) struct Admission {
+    links: Arc<Links>,
+    from: Option<IpAddr>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut pending = lock(&self.links.pending);
+        pending.total -= 1;
+        let Some(from) = self.from else { return };
+        if let Some(held) = pending.by_address.get_mut(&from) {
+            *held -= 1;
+            if *held == 0 {
+                pending.by_address.remove(&from);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What other links have for this one: one item out of the outbox, one frame to the peer.
+
+use std::sync::Arc;
+
+use jackfield_rsocket::{
+    engine::Sent,
+    net::Body,
+    wire::{Flags, FrameType, Header, Payload, StreamId, cancel, request_n},
+};
+
+use super::{
+    inbound::{SHARE_MIN, tell_credit},
+    item::{Close, Item, Opening, Part},
+    link::Link,
+    refusal::Outcome,
+    shaper::Shaper,
+    splice::{Far, Splice, outcome_of},
+    ticket::{End, Ticket},
+};
+
+impl Link {
+    pub(super) fn on_item(&mut self, item: Item) {
+        match item {
+            Item::Open(opening) => self.on_open(*opening),
+            Item::Payload {
+                ticket,
+                to,
+                payload,
+            } => self.on_payload(&ticket, to, payload),
+            Item::Credit { ticket, to } => self.on_credit(&ticket, to),
+            Item::Close { ticket, to, how } => {
+                if let Some(id) = self.stream_of(&ticket, to) {
+                    self.on_close(id, how);
+                }
+            }
+            Item::Returned(returned) => self.on_returned(*returned),
+        }
+    }
+
+    /// The ticket's stream on this link, if it still is that ticket's.
+    fn stream_of(&self, ticket: &Arc<Ticket>, end: End) -> Option<StreamId> {
+        let id = ticket.stream_id(end)?;
+        self.connection.get(id)?.is_of(ticket).then_some(id)
+    }
+
+    /// Checks, numbers, stamps and queues a request in one step. Until then it is the near link's.
+    fn on_open(&mut self, opening: Opening) {
+        if opening.ticket().is_withdrawn() || !self.connection.can_open() {
+            // Dropped unsent, it goes back unless it was withdrawn.
+            return;
+        }
+        let ticket = opening.ticket().clone();
+        let Some((request, load)) = opening.sent() else {
+            return;
+        };
+        let shaper = Shaper::new(self.plane.limits.credit_window);
+        let far = Box::new(Far::new(ticket.clone(), shaper, load));
+        let (id, whole) = match self.connection.open(&request.shape(), Splice::Far(far)) {
+            Ok(opened) => opened,
+            Err((_, far)) => return drop(far),
+        };
+        if let Some(Splice::Far(far)) = whole {
+            far.finish();
+        }
+        if !ticket.stamp(id) {
+            if let Some(Splice::Far(far)) = self.connection.forget(id) {
+                far.finish();
+            }
+            return;
+        }
+        let header = Header::new(id, request.interaction.frame_type(), request.flags).encode();
+        let mut head = [0; 10];
+        head[..6].copy_from_slice(&header);
+        head[6..].copy_from_slice(&request.initial_n.to_be_bytes());
+        let len = if request.interaction.has_credit() {
+            10
+        } else {
+            6
+        };
+        self.push(&head[..len], request.body);
+    }
+
+    fn on_payload(&mut self, ticket: &Arc<Ticket>, to: End, part: Part) {
+        let Some(id) = self.stream_of(ticket, to) else {
+            return;
+        };
+        let payload = Payload {
+            follows: part.flags.contains(Flags::FOLLOWS),
+            complete: part.flags.contains(Flags::COMPLETE),
+            next: part.flags.contains(Flags::NEXT),
+            metadata: None,
+            data: b"",
+        };
+        let sent = self.connection.sent(id, &payload);
+        if matches!(sent, Sent::Refused) {
+            return;
+        }
+        let (len, whole) = (part.body.len(), part.whole);
+        self.push(
+            &Header::new(id, FrameType::PAYLOAD, part.flags).encode(),
+            part.body,
+        );
+        match sent {
+            Sent::Ended(Splice::Near(mut near)) => {
+                near.answered(self.now);
+                near.finish(Outcome::Ok, self.now);
+            }
+            Sent::Ended(Splice::Far(far)) => far.finish(),
+            _ if whole => self.on_delivered(id, len),
+            _ => {}
+        }
+    }
+
+    /// An item was handed to the socket: the window moves.
+    fn on_delivered(&mut self, id: StreamId, len: usize) {
+        let hold = self.me.outbox.above_high();
+        let Some(splice) = self.connection.get_mut(id) else {
+            return;
+        };
+        let (shaper, ticket, back) = match splice {
+            Splice::Near(near) => {
+                near.answered(self.now);
+                (&mut near.shaper, &near.ticket, End::Far)
+            }
+            Splice::Far(far) => (&mut far.shaper, &far.ticket, End::Near),
+            Splice::Waiting(_) => return,
+        };
+        shaper.delivered(len);
+        if !hold {
+            let n = shaper.top_up();
+            tell_credit(&self.me, ticket, back, n);
+        }
+    }
+
+    fn on_credit(&mut self, ticket: &Arc<Ticket>, to: End) {
+        let mut credit = ticket.take_credit(to);
+        let Some(id) = self.stream_of(ticket, to) else {
+            return;
+        };
+        while credit > 0 {
+            let n = credit.min(0x7FFF_FFFF) as u32;
+            credit -= u64::from(n);
+            self.send(&request_n(id, n));
+        }
+    }
+
+    fn on_close(&mut self, id: StreamId, how: Close) {
+        match how {
+            Close::Cancel => {
+                self.send(&cancel(id));
+                if let Some(Splice::Far(far)) = self.connection.forget(id) {
+                    far.finish();
+                }
+            }
+            Close::HalfCancel => match self.connection.sent_half_cancel(id) {
+                Sent::Refused => {}
+                Sent::Open => self.send(&cancel(id)),
+                Sent::Ended(splice) => {
+                    self.send(&cancel(id));
+                    if let Splice::Near(near) = splice {
+                        near.finish(Outcome::Ok, self.now);
+                    }
+                }
+            },
+            Close::Error { code, text, lost } => {
+                self.send_error(id, code, &text);
+                match self.connection.forget(id) {
+                    Some(Splice::Near(near)) => near.finish(outcome_of(code, lost), self.now),
+                    Some(Splice::Far(far)) => far.finish(),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, head: &[u8], body: bytes::Bytes) {
+        self.counts.frames_out += 1;
+        self.counts.bytes_out += (head.len() + body.len()) as u64;
+        if body.len() < SHARE_MIN {
+            self.io.push(head, Body::Copy(&body));
+        } else {
+            self.io.push(head, Body::Share(body));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What other links have for one link: its outbox.
+//!
+//! ```text
+//!  source link 3 ──► [ items ]──┐
+//!  source link 9 ──► [ items ]──┼── deficit round robin ──► the link's owner ──► its socket
+//!  source link 12 ─► [ items ]──┘
+//! ```
+//!
+//! | bound | when it is reached |
+//! |---|---|
+//! | `high` bytes in all, or an eighth of it from one source | nothing new is placed; see [`Room`] |
+//! | `hard` bytes in all | the stream that produces is cancelled on both sides |
+//! | control items | one terminal and one credit entry per stream and direction: they always fit |
+//!
+//! Items of one source stay in order, so frames of a stream do. One legal frame always fits an empty
+//! outbox. Nobody waits while holding the lock, and nothing is dropped under it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use foldhash::fast::RandomState;
+
+use super::{handle::LinkId, item::Item};
+
+/// Bytes one source may send per turn of the round robin.
+const QUANTUM: usize = 16 * 1024;
+/// What an item weighs beyond its bytes.
+const ITEM_OVERHEAD: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// Bytes waiting, kept beside the lock so that others can look without it.
+    bytes: AtomicUsize,
+    high: usize,
+    hard: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sources: HashMap<LinkId, Source, RandomState>,
+    /// Sources with items, in the order of their turns.
+    ring: VecDeque<LinkId>,
+    owner: Option<Waker>,
+    /// Links that wait for room here.
+    waiting: Vec<Waker>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    items: VecDeque<Item>,
+    bytes: usize,
+    deficit: usize,
+}
+
+/// Whether something may be placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// Above the high mark, or the source holds its share.
+    Full,
+    /// Above the hard mark.
+    Over,
+}
+
+impl Outbox {
+    pub(super) fn new(high: usize, hard: usize) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            high,
+            hard,
+            inner: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether candidates here should be passed over and credit held back.
+    pub(super) fn above_high(&self) -> bool {
+        self.bytes() > self.high
+    }
+
+    /// Whether `source` may place `len` more bytes that nobody granted credit for.
+    pub(super) fn room(&self, source: LinkId, len: usize) -> Room {
+        let bytes = self.bytes();
+        if bytes == 0 {
+            return Room::Free;
+        }
+        if bytes + len > self.hard {
+            return Room::Over;
+        }
+        if bytes + len > self.high {
+            return Room::Full;
+        }
+        // Only a source that could hold its share has to be looked up.
+        if bytes + len <= self.high / 8 {
+            return Room::Free;
+        }
+        let held = self
+            .lock()
+            .sources
+            .get(&source)
+            .map_or(0, |source| source.bytes);
+        if held > 0 && held + len > self.high / 8 {
+            Room::Full
+        } else {
+            Room::Free
+        }
+    }
+
+    /// Whether `len` more bytes stay below the hard mark.
+    pub(super) fn below_hard(&self, len: usize) -> bool {
+        let bytes = self.bytes();
+        bytes == 0 || bytes + len <= self.hard
+    }
+
+    /// Places an item. Gives it back when the link is gone.
+    pub(super) fn push(&self, source: LinkId, item: Item) -> Result<(), Item> {
+        let weight = item.len() + ITEM_OVERHEAD;
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(item);
+        }
+        let entry = inner.sources.entry(source).or_default();
+        let idle = entry.items.is_empty();
+        entry.items.push_back(item);
+        entry.bytes += weight;
+        if idle {
+            inner.ring.push_back(source);
+        }
+        self.bytes.fetch_add(weight, Ordering::Relaxed);
+        let owner = inner.owner.take();
+        drop(inner);
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes items of about `budget` bytes, at least one if there is any; else leaves `waker` to be
+    /// woken by the next one.
+    pub(super) fn take(&self, budget: usize, into: &mut Vec<Item>, waker: &Waker) {
+        let mut inner = self.lock();
+        let Inner { sources, ring, .. } = &mut *inner;
+        let mut taken = 0;
+        while taken < budget
+            && let Some(&source) = ring.front()
+        {
+            let Some(entry) = sources.get_mut(&source) else {
+                ring.pop_front();
+                continue;
+            };
+            entry.deficit += QUANTUM;
+            while let Some(item) = entry.items.front() {
+                let weight = item.len() + ITEM_OVERHEAD;
+                if weight > entry.deficit || taken >= budget {
+                    break;
+                }
+                entry.deficit -= weight;
+                entry.bytes -= weight;
+                taken += weight;
+                into.extend(entry.items.pop_front());
+            }
+            ring.pop_front();
+            if entry.items.is_empty() {
+                sources.remove(&source);
+            } else {
+                ring.push_back(source);
+            }
+        }
+        let left = self.bytes.fetch_sub(taken, Ordering::Relaxed) - taken;
+        if into.is_empty() {
+            match &mut inner.owner {
+                Some(owner) => owner.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+        }
+        if left <= self.high && !inner.waiting.is_empty() {
+            let waiting = std::mem::take(&mut inner.waiting);
+            drop(inner);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Wakes `waker` when there may be room again.
+    pub(super) fn wait_for_room(&self, waker: &Waker) {
+        let mut inner = self.lock();
+        if inner.closed || self.bytes() == 0 {
+            drop(inner);
+            waker.wake_by_ref();
+        } else if !inner.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
+            inner.waiting.push(waker.clone());
+        }
+    }
+
+    /// Wakes the owner, whatever there is.
+    pub(super) fn wake_owner(&self) {
+        let owner = self.lock().owner.take();
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+
+    /// Nothing can be placed any more. What was waiting is given to the caller, to be dropped
+    /// without the lock: a dropped item may speak to another outbox.
+    #[must_use]
+    pub(super) fn close(&self) -> Vec<Item> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.ring.clear();
+        let sources = std::mem::take(&mut inner.sources);
+        let waiting = std::mem::take(&mut inner.waiting);
+        self.bytes.store(0, Ordering::Relaxed);
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        sources
+            .into_values()
+            .flat_map(|source| source.items)
+            .collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! What all links of the data plane share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    Directory, Limits, Metrics, handle::Handle, links::Links, refusal::Refusal, routing::Routing,
+};
+use crate::chain::Chains;
+
+pub(super) struct Plane {
+    pub(super) directory: Arc<Directory>,
+    pub(super) chains: Arc<Chains>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: Limits,
+    pub(super) routing: ArcSwap<Versioned>,
+    pub(super) links: Arc<Links>,
+    routing_generation: AtomicU64,
+}
+
+/// One generation of `[routing]`.
+pub(super) struct Versioned {
+    pub(super) value: Routing,
+    generation: u64,
+}
+
+/// What a remembered route depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generations {
+    directory: u64,
+    chain: u64,
+    routing: u64,
+}
+
+impl Plane {
+    pub(super) fn new(
+        directory: Arc<Directory>,
+        chains: Arc<Chains>,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+        routing: Routing,
+    ) -> Self {
+        Self {
+            directory,
+            chains,
+            metrics,
+            links: Arc::new(Links::new(&limits)),
+            limits,
+            routing: ArcSwap::from_pointee(Versioned {
+                value: routing,
+                generation: 0,
+            }),
+            routing_generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn generations(&self) -> Generations {
+        Generations {
+            directory: self.directory.generation(),
+            chain: self.chains.generation(),
+            routing: self.routing_generation.load(Ordering::Acquire),
+        }
+    }
+
+    pub(super) fn set_routing(&self, value: Routing) {
+        let generation = self.routing.load().generation + 1;
+        self.routing
+            .store(Arc::new(Versioned { value, generation }));
+        self.routing_generation.store(generation, Ordering::Release);
+    }
+
+    /// Counts a refusal and says so in the log.
+    pub(super) fn refused(&self, refusal: &Refusal, link: &Handle) {
+        self.metrics.refused(refusal);
+        let code = refusal.rst();
+        if self.links.may_log() {
+            tracing::info!(code, link = %link.id, reason = refusal.reason(), "request refused: {}", refusal.text());
+        }
+    }
+
+    pub(super) fn cut_slow_reader(&self) {
+        self.metrics
+            .slow_peers
+            .with_label_values(&["stream_cancelled"])
+            .inc();
+    }
+}

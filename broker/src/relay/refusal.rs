@@ -1,0 +1,188 @@
+//! Every reason to say no, with the code and the words it is said in: one table.
+//!
+//! Where the archived broker has a code and a text, they are kept; the others have RST numbers it
+//! never used. What a refusal promises follows DESIGN: REJECTED was not processed and may be sent
+//! again, CANCELED may have been, INVALID will not be better a second time.
+
+use std::borrow::Cow;
+
+use jackfield_rsocket::wire::ErrorCode;
+
+/// Why a request, a stream or a connection is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Neither 0x7E nor 0x50 in the request, or no tag in them.
+    NoRoute,
+    /// Composite metadata cannot be read.
+    BadMetadata(String),
+    /// Nobody offers the service.
+    UnknownService(String),
+    /// Instances offer the service; none fits the endpoint.
+    UnknownEndpoint { service: String, endpoint: String },
+    /// Metadata of a fragmented request grew past what is waited for, or took too long.
+    MetadataTooLong,
+    /// Every instance that could take the call is full.
+    Overloaded(String),
+    /// The broker is draining.
+    Draining,
+    /// A plugin that fails closed did not answer.
+    PluginFailed(String),
+    /// A plugin said no, in its own words.
+    Plugin { code: u32, text: String },
+    /// A plugin answered a request that has no single reply.
+    AnswerNotPossible(String),
+    /// No reply, or no first item, in time.
+    Timeout,
+    /// The connection of the responder ended in the middle of the call.
+    ProviderLost,
+    /// The reader is too slow: more waits for it than the hard mark of its outbox.
+    SlowReader,
+    /// SETUP without application metadata wants to publish services.
+    NoApplication,
+    /// The uuid of another application.
+    DuplicateUuid(String),
+    /// Application or registry metadata cannot be read.
+    BadApplication(String),
+}
+
+impl Refusal {
+    /// The number operators look up with `jackfield explain`; none for a plugin's own words.
+    pub const fn rst(&self) -> Option<u32> {
+        Some(match self {
+            Self::NoRoute => 600_404,
+            Self::BadMetadata(_) => 600_500,
+            Self::UnknownService(_) => 900_404,
+            Self::UnknownEndpoint { .. } => 900_405,
+            Self::MetadataTooLong => 910_413,
+            Self::Overloaded(_) => 910_429,
+            Self::Draining => 910_503,
+            Self::PluginFailed(_) => 910_520,
+            Self::Plugin { .. } => return None,
+            Self::AnswerNotPossible(_) => 910_501,
+            Self::Timeout => 910_504,
+            Self::ProviderLost => 910_499,
+            Self::SlowReader => 910_498,
+            Self::NoApplication => 500_411,
+            Self::DuplicateUuid(_) => 500_409,
+            Self::BadApplication(_) => 500_402,
+        })
+    }
+
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoRoute | Self::BadMetadata(_) | Self::MetadataTooLong => ErrorCode::INVALID,
+            Self::UnknownService(_) | Self::UnknownEndpoint { .. } => ErrorCode::INVALID,
+            Self::Overloaded(_) | Self::Draining | Self::PluginFailed(_) => ErrorCode::REJECTED,
+            Self::AnswerNotPossible(_) => ErrorCode::REJECTED,
+            Self::Plugin { code, .. } => ErrorCode(*code),
+            Self::Timeout | Self::ProviderLost | Self::SlowReader => ErrorCode::CANCELED,
+            Self::NoApplication | Self::DuplicateUuid(_) | Self::BadApplication(_) => {
+                ErrorCode::REJECTED_SETUP
+            }
+        }
+    }
+
+    /// The outcome label of `jackfield_requests_total`.
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Timeout => Outcome::Timeout,
+            Self::ProviderLost => Outcome::Lost,
+            _ => Outcome::Refused,
+        }
+    }
+
+    /// The `reason` label of `jackfield_refused_total`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::BadMetadata(_) => "bad_metadata",
+            Self::UnknownService(_) => "unknown_service",
+            Self::UnknownEndpoint { .. } => "unknown_endpoint",
+            Self::MetadataTooLong => "metadata_too_long",
+            Self::Overloaded(_) => "overloaded",
+            Self::Draining => "draining",
+            Self::PluginFailed(_) => "plugin_failed",
+            Self::Plugin { .. } => "plugin",
+            Self::AnswerNotPossible(_) => "answer_not_possible",
+            Self::Timeout => "timeout",
+            Self::ProviderLost => "provider_lost",
+            Self::SlowReader => "slow_reader",
+            Self::NoApplication => "no_application",
+            Self::DuplicateUuid(_) => "duplicate_uuid",
+            Self::BadApplication(_) => "bad_application",
+        }
+    }
+
+    /// What the peer reads: `RST-n: words`.
+    pub fn text(&self) -> String {
+        let words = self.words();
+        match self.rst() {
+            Some(rst) => format!("RST-{rst}: {words}"),
+            None => words.into_owned(),
+        }
+    }
+
+    fn words(&self) -> Cow<'_, str> {
+        Cow::Owned(match self {
+            Self::NoRoute => return "request has no routing metadata (0x7E or 0x50)".into(),
+            Self::MetadataTooLong => {
+                return "routing metadata of a fragmented request is too long or too late".into();
+            }
+            Self::Draining => return "broker is draining; connect to another one".into(),
+            Self::Timeout => return "no answer in time".into(),
+            Self::ProviderLost => return "responder's connection ended during the call".into(),
+            Self::SlowReader => return "reader is too slow for this stream".into(),
+            Self::NoApplication => {
+                return "application metadata (0x51) is missing from SETUP".into();
+            }
+            Self::BadMetadata(why) => format!("composite metadata cannot be read: {why}"),
+            Self::UnknownService(name) => format!("service not found: {name}"),
+            Self::UnknownEndpoint { service, endpoint } => {
+                format!("service {service} has no instance at endpoint {endpoint}")
+            }
+            Self::Overloaded(name) => {
+                format!("every instance of {name} is overloaded; try again later")
+            }
+            Self::PluginFailed(name) => format!("plugin {name} failed and refuses by policy"),
+            Self::Plugin { text, .. } => text.clone(),
+            Self::AnswerNotPossible(name) => {
+                format!("plugin {name} answers, which only request/response allows")
+            }
+            Self::DuplicateUuid(uuid) => format!("uuid {uuid} belongs to another application"),
+            Self::BadApplication(why) => format!("application metadata cannot be read: {why}"),
+        })
+    }
+}
+
+/// How a request ended: the `outcome` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    AppError,
+    Refused,
+    Cancelled,
+    Timeout,
+    Lost,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::AppError,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Timeout,
+        Self::Lost,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::AppError => "app_error",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+        }
+    }
+}

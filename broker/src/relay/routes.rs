@@ -1,0 +1,104 @@
+//! Decide once, remember: what a link knows about a route after its first request.
+//!
+//! The key is the exact bytes of entries 0x7E and 0x50, and the interaction. Remembered are the
+//! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
+//! the instance: that is picked for each call.
+//!
+//! A route is good for the generations of directory, chain and routing it was made under. The cache
+//! is bounded; when it is full it begins anew.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
+
+use super::{handle::Handle, metrics::CallMetrics, plane::Generations};
+use crate::{
+    chain::{Rewrite, Verdict},
+    directory::{Balance, Slot},
+};
+
+const ROUTES_MAX: usize = 512;
+
+/// Where calls of a route may go.
+#[derive(Clone)]
+pub(super) struct Choice {
+    pub(super) slot: Arc<Slot<Arc<Handle>>>,
+    pub(super) endpoint: Box<str>,
+    pub(super) balance: Balance,
+}
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.slot.service(), self.endpoint)
+    }
+}
+
+/// The parts of a route's text, or of the service that its number stands for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Name {
+    pub(super) group: Box<str>,
+    pub(super) service: Box<str>,
+    pub(super) method: Box<str>,
+    pub(super) version: Box<str>,
+    pub(super) endpoint: Box<str>,
+    pub(super) sticky: bool,
+}
+
+pub(super) struct Route {
+    pub(super) made_under: Generations,
+    pub(super) name: Name,
+    pub(super) choice: Rc<Choice>,
+    pub(super) metrics: Arc<CallMetrics>,
+    pub(super) timeout: Option<Duration>,
+    /// Whether any plugin is to be asked.
+    pub(super) concerned: bool,
+    /// A verdict that holds for every request of the route.
+    pub(super) verdict: OnceCell<Verdict>,
+    /// Where rewrites that were seen lead.
+    pub(super) rewrites: RefCell<Vec<(Rewrite, Option<Rc<Choice>>)>>,
+}
+
+#[derive(Default)]
+pub(super) struct Routes {
+    known: HashMap<Box<[u8]>, Rc<Route>, RandomState>,
+    key: Vec<u8>,
+}
+
+impl Routes {
+    /// The route remembered for these entries, if it still holds.
+    pub(super) fn find(
+        &mut self,
+        entries: &RoutingEntries<'_>,
+        interaction: Interaction,
+        now: Generations,
+    ) -> Option<Rc<Route>> {
+        self.key.clear();
+        self.key.push(interaction.frame_type().0);
+        for entry in [entries.text, entries.binary] {
+            // Which of the two leads decides between them, so it is part of the key.
+            self.key
+                .push(u8::from(entry.is_some_and(|entry| entry.leads)));
+            self.key
+                .extend_from_slice(entry.map_or(&[][..], |entry| entry.raw));
+        }
+        self.known
+            .get(self.key.as_slice())
+            .filter(|route| route.made_under == now)
+            .cloned()
+    }
+
+    /// Remembers a route under the entries last asked for.
+    pub(super) fn remember(&mut self, route: &Rc<Route>) {
+        if self.known.len() >= ROUTES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(self.key.as_slice().into(), route.clone());
+    }
+}

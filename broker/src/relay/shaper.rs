@@ -1,0 +1,148 @@
+//! Credit shaping: of the credit a reader granted, at most a window is passed on at a time, so that
+//! a reader who grants without end and then stops reading holds back only that much.
+//!
+//! Invariants (DESIGN 2, idea 2)
+//! - never more is passed on than was granted
+//! - as long as credit is left, at least one item is on its way: never zero
+//! - the window counts bytes; items follow from the mean size of the items seen
+
+/// Items of unknown size are taken to be this large, so that the first window is 256 of 1 MiB.
+const MEAN_INITIAL: u64 = 4096;
+/// More items than this are never on their way, however small they are.
+const ITEMS_MAX: u64 = 16_384;
+
+/// One direction of one stream, at the link whose socket the items leave by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shaper {
+    window: u64,
+    granted: u64,
+    passed: u64,
+    delivered: u64,
+    /// Mean item size, in bytes times 8.
+    mean8: u64,
+}
+
+impl Shaper {
+    /// `window` in bytes.
+    pub(super) const fn new(window: usize) -> Self {
+        Self {
+            window: window as u64,
+            granted: 0,
+            passed: 0,
+            delivered: 0,
+            mean8: MEAN_INITIAL * 8,
+        }
+    }
+
+    /// The reader granted `n` more. Returns what to pass on now.
+    pub(super) fn grant(&mut self, n: u32) -> u32 {
+        self.hold(n);
+        self.pass(self.items())
+    }
+
+    /// The reader granted `n` more, of which nothing may be passed on yet.
+    pub(super) fn hold(&mut self, n: u32) {
+        self.granted = self.granted.saturating_add(u64::from(n));
+    }
+
+    /// An item of so many bytes was handed to the socket.
+    pub(super) fn delivered(&mut self, bytes: usize) {
+        self.delivered += 1;
+        self.mean8 = self.mean8 - self.mean8 / 8 + bytes as u64;
+    }
+
+    /// What to pass on after items were delivered: nothing until half the window is free.
+    pub(super) fn top_up(&mut self) -> u32 {
+        let items = self.items();
+        if self.outstanding() > items / 2 {
+            0
+        } else {
+            self.pass(items)
+        }
+    }
+
+    fn items(&self) -> u64 {
+        (self.window / (self.mean8 / 8).max(1)).clamp(1, ITEMS_MAX)
+    }
+
+    fn outstanding(&self) -> u64 {
+        // A responder that ignores credit delivers more than was passed on.
+        self.passed.saturating_sub(self.delivered)
+    }
+
+    fn pass(&mut self, items: u64) -> u32 {
+        let room = items.saturating_sub(self.outstanding());
+        let n = room.min(self.granted - self.passed).min(0x7FFF_FFFF);
+        self.passed += n;
+        n as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn endless_credit_is_passed_on_by_windows() {
+        let mut shaper = Shaper::new(1 << 20);
+        assert_eq!(shaper.grant(0x7FFF_FFFF), 256);
+        for _ in 0..127 {
+            shaper.delivered(4096);
+            assert_eq!(shaper.top_up(), 0);
+        }
+        shaper.delivered(4096);
+        assert_eq!(shaper.top_up(), 128);
+    }
+
+    #[test]
+    fn large_items_narrow_the_window_to_one() {
+        let mut shaper = Shaper::new(1 << 20);
+        let mut on_the_way = shaper.grant(u32::MAX);
+        for _ in 0..2000 {
+            shaper.delivered(16 << 20);
+            on_the_way = on_the_way - 1 + shaper.top_up();
+        }
+        assert_eq!(on_the_way, 1);
+    }
+
+    #[test]
+    fn small_grants_pass_at_once() {
+        let mut shaper = Shaper::new(1 << 20);
+        for _ in 0..10 {
+            assert_eq!(shaper.grant(1), 1);
+            shaper.delivered(100);
+            assert_eq!(shaper.top_up(), 0);
+        }
+    }
+
+    proptest! {
+        /// Never more than granted, never zero while credit is left, everything in the end.
+        #[test]
+        fn credit_is_kept(
+            grants in proptest::collection::vec(1u32..5000, 1..20),
+            sizes in proptest::collection::vec(0usize..3_000_000, 1..20),
+        ) {
+            let mut shaper = Shaper::new(1 << 20);
+            let total: u64 = grants.iter().map(|n| u64::from(*n)).sum();
+            let mut passed = 0u64;
+            for n in grants {
+                passed += u64::from(shaper.grant(n));
+                prop_assert!(passed >= 1);
+            }
+            let mut delivered = 0u64;
+            for size in sizes.iter().cycle() {
+                prop_assert!(passed <= total);
+                if delivered == total {
+                    break;
+                }
+                prop_assert!(passed > delivered, "stalled at {} of {}", delivered, total);
+                delivered += 1;
+                shaper.delivered(*size);
+                passed += u64::from(shaper.top_up());
+            }
+            prop_assert_eq!(passed, total);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What the HTTP faces are given: views of the other rooms, and two things they may do.
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::{
+    admin::{Admin, Faces, Handles, Readiness, Token},
+    chain::Chains,
+    config::{HostPort, Loaded, parse_duration},
+    relay::{Directory, Relay},
+    telemetry::{LogHandle, MetricsError, Registry},
+};
+
+use super::start::StartError;
+
+pub(super) struct Rooms {
+    pub(super) config: Arc<ArcSwap<Loaded>>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) chains: Arc<Chains>,
+    pub(super) relay: Arc<Relay>,
+    pub(super) registry: Registry,
+    pub(super) log: LogHandle,
+    /// Where a wish to drain goes.
+    pub(super) drain: mpsc::Sender<Option<Duration>>,
+}
+
+pub(super) fn start(rooms: Rooms) -> Result<Admin, StartError> {
+    let loaded = rooms.config.load_full();
+    let (http, admin) = (&loaded.config.http, &loaded.config.admin);
+    let faces = Faces {
+        http: bind("http", &http.listen)?,
+        admin: bind("admin", &admin.listen)?,
+        token: Token::load_or_create(&admin.token_file)?,
+        hosts: admin.hosts.clone(),
+    };
+    Ok(Admin::start(faces, handles(rooms)?)?)
+}
+
+fn bind(face: &str, address: &HostPort) -> Result<TcpListener, StartError> {
+    TcpListener::bind((address.host.as_str(), address.port))
+        .map_err(|source| StartError::bind(&format!("{face}.listen {address}"), source))
+}
+
+fn handles(rooms: Rooms) -> Result<Handles, StartError> {
+    let Rooms {
+        config,
+        directory,
+        chains,
+        relay,
+        registry,
+        log,
+        drain,
+    } = rooms;
+    let sizes = Sizes::register(&registry)?;
+    let (apps, services) = (directory.clone(), directory.clone());
+    let (readiness, connections) = (relay.clone(), relay.clone());
+    let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
+    let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
+    Ok(Handles {
+        metrics: Box::new(move || {
+            relay.measure();
+            sizes.measure(&directory);
+            registry.page()
+        }),
+        log,
+        apps: Box::new(move || apps.apps()),
+        services: Box::new(move || services.services()),
+        plugins: Box::new(plugins),
+        connections: Box::new(connections),
+        config: Box::new(move || json!(config.load().settings)),
+        readiness: Box::new(move || Readiness {
+            reasons: readiness
+                .draining()
+                .then(|| "the broker is draining".to_owned())
+                .into_iter()
+                .collect(),
+        }),
+        drain: Box::new(move |grace| {
+            let grace = grace.map(parse_duration).transpose()?;
+            // Full: a drain is on its way already.
+            let _ = drain.try_send(grace);
+            Ok(())
+        }),
+    })
+}
+
+/// Gauges that are measured when somebody looks.
+struct Sizes {
+    apps: prometheus::IntGauge,
+    services: prometheus::IntGauge,
+}
+
+impl Sizes {
+    fn register(registry: &Registry) -> Result<Self, MetricsError> {
+        let apps = prometheus::IntGauge::new("jackfield_apps", "Connected applications.")?;
+        let services = prometheus::IntGauge::new("jackfield_services", "Registered services.")?;
+        registry.register(Box::new(apps.clone()))?;
+        registry.register(Box::new(services.clone()))?;
+        Ok(Self { apps, services })
+    }
+
+    fn measure(&self, directory: &Directory) {
+        let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+        self.apps.set(count(directory.apps().len()));
+        self.services.set(count(directory.services().len()));
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(source: io::Error) -> Self {
+        Self::System(source)
+    }
+}

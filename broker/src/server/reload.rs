@@ -1,0 +1,139 @@
+//! Puts a changed configuration into effect while the broker runs: all that can change, or nothing.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    chain::{Loader, Watcher},
+    config::{Loaded, Surroundings, load},
+    relay::Relay,
+    telemetry::{LogHandle, Registry},
+};
+
+use super::watch::Watch;
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a reload reads and changes.
+pub(super) struct Reloader {
+    pub(super) surroundings: Surroundings,
+    pub(super) current: Arc<ArcSwap<Loaded>>,
+    pub(super) loader: Arc<Loader>,
+    /// Reloads changed components by itself; it is told which configuration holds.
+    pub(super) components: Watcher,
+    pub(super) relay: Arc<Relay>,
+    pub(super) log: LogHandle,
+    pub(super) registry: Registry,
+}
+
+/// The thread that reloads, on demand and when files change. Dropping it ends the thread.
+pub(super) struct Reloading {
+    demand: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reloading {
+    pub(super) fn start(reloader: Reloader) -> io::Result<Self> {
+        // One demand waits while another is worked on; more would be the same.
+        let (demand, demands) = sync_channel(1);
+        let run = move || reloader.run(&demands);
+        let thread = thread::Builder::new()
+            .name("jackfield-reload".into())
+            .spawn(run)?;
+        Ok(Self {
+            demand: Some(demand),
+            thread: Some(thread),
+        })
+    }
+
+    /// Reloads soon, whether or not files have changed.
+    pub(super) fn demand(&self) {
+        if let Some(demand) = &self.demand {
+            let _ = demand.try_send(());
+        }
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        drop(self.demand.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Reloader {
+    fn run(self, demands: &Receiver<()>) {
+        let mut watch = Watch::new(&self.surroundings.files());
+        let mut failed = false;
+        loop {
+            let due = match demands.recv_timeout(INTERVAL) {
+                Ok(()) => true,
+                // What failed for want of a file, such as a component, mends itself when the file comes.
+                Err(RecvTimeoutError::Timeout) => {
+                    watch.look(&self.surroundings.files())
+                        || (failed && load(&self.surroundings).is_ok())
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if due {
+                failed = !self.reload();
+            }
+        }
+    }
+
+    /// Whether the configuration could be read. A plugin that fails to load counts as read.
+    pub(super) fn reload(&self) -> bool {
+        let new = match load(&self.surroundings) {
+            Ok(new) => new,
+            Err(problems) => {
+                self.registry.config_loaded(false);
+                tracing::error!(
+                    "the configuration was not reloaded, nothing has changed:\n{problems}"
+                );
+                return false;
+            }
+        };
+        if let Err(errors) = self.loader.load(&new.config.plugins) {
+            self.registry.config_loaded(false);
+            let problems = new.place(&errors);
+            tracing::error!("the configuration was not reloaded, nothing has changed:\n{problems}");
+            return true;
+        }
+        self.put_into_effect(new);
+        true
+    }
+
+    fn put_into_effect(&self, new: Loaded) {
+        let old = self.current.load_full();
+        self.components.set_config(new.config.plugins.clone());
+        self.relay.set_routing(new.config.routing.clone());
+        // A level set by hand stays until the file says another one.
+        if old.config.log.level != new.config.log.level {
+            self.log.set(&new.config.log.level);
+        }
+        let need_restart = old.need_restart(&new);
+        self.current.store(Arc::new(new.keep_until_restart(&old)));
+        self.registry.config_loaded(true);
+        tracing::info!("the configuration was reloaded");
+        if !need_restart.is_empty() {
+            let keys = need_restart.join(", ");
+            tracing::warn!(
+                keys,
+                "these settings have changed and take effect after a restart"
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use jackfield_rsocket::net::Uri;
+use tokio::sync::mpsc;
+
+use crate::{
+    admin::Admin,
+    relay::{Directory, Listening, Relay},
+};
+
+use super::{
+    reload::Reloading,
+    signals::{Signals, Wish},
+};
+
+/// The running broker.
+pub struct Server {
+    pub(super) relay: Arc<Relay>,
+    pub(super) listening: Vec<Listening>,
+    pub(super) reloading: Reloading,
+    pub(super) drains: mpsc::Receiver<Option<Duration>>,
+    pub(super) grace: Duration,
+    pub(super) admin: Admin,
+    #[expect(dead_code, reason = "held for its drop: it ends last")]
+    pub(super) publisher: Publisher,
+}
+
+impl Server {
+    /// Where RSocket is spoken, with the ports that were given.
+    pub fn uris(&self) -> impl Iterator<Item = &Uri> {
+        self.listening.iter().map(Listening::uri)
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.admin.http_address()
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.admin_address()
+    }
+
+    pub fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
+    /// Reads the configuration again, soon.
+    pub fn reload(&self) {
+        self.reloading.demand();
+    }
+
+    /// Runs until a signal or the admin API ends it. Returns how many calls were cut.
+    pub async fn run(mut self) -> io::Result<usize> {
+        let mut signals = Signals::new()?;
+        let (cause, grace) = loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => self.reload(),
+                    Wish::End(name) => break (name, self.grace),
+                },
+                Some(grace) = self.drains.recv() => break ("admin API", grace.unwrap_or(self.grace)),
+            }
+        };
+        let seconds = grace.as_secs_f64();
+        tracing::info!(code = "RST-910503", cause, seconds, "draining");
+        let relay = Arc::clone(&self.relay);
+        tokio::select! {
+            cut = self.drain(grace) => Ok(cut),
+            name = signals.end() => {
+                tracing::warn!(cause = name, "ending at once");
+                Ok(relay.drain(Duration::ZERO).await)
+            }
+        }
+    }
+
+    /// Takes nothing new, lets streams finish within `grace`, then ends. Returns how many calls were cut.
+    pub async fn drain(mut self, grace: Duration) -> usize {
+        self.listening.clear();
+        let cut = self.relay.drain(grace).await;
+        tracing::info!(cut, "drained");
+        cut
+    }
+}
+
+/// The thread that publishes changes of the directory. Dropping it ends the thread.
+pub(super) struct Publisher {
+    directory: Arc<Directory>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Publisher {
+    pub(super) fn start(directory: &Arc<Directory>) -> io::Result<Self> {
+        let published = Arc::clone(directory);
+        let run = move || published.publish_until_closed();
+        let thread = thread::Builder::new()
+            .name("jackfield-publish".into())
+            .spawn(run)?;
+        Ok(Self {
+            directory: Arc::clone(directory),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.directory.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread has been printed already.
+            let _ = thread.join();
+        }
+    }
+}

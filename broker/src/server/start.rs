@@ -1,0 +1,203 @@
+use std::{io, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+use crate::{
+    admin::TokenError,
+    chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader, Watcher},
+    config::{Loaded, Surroundings},
+    relay::{self, Directory, Listening, Relay},
+    telemetry::{LogHandle, MetricsError, Registry},
+};
+
+use super::{
+    descriptors::raise_descriptors,
+    faces::{self, Rooms},
+    reload::{Reloader, Reloading},
+    running::{Publisher, Server},
+};
+
+/// What the server is started with besides its configuration.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the configuration came from; a reload reads it again.
+    pub surroundings: Surroundings,
+    pub compile_with: CompileWith,
+    /// How long streams may go on when the server drains, unless the wish names a time.
+    pub grace: Duration,
+}
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Plugins(#[from] LoadErrors),
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("{what} cannot be bound: {source}; {todo}")]
+    Bind {
+        what: String,
+        source: io::Error,
+        todo: &'static str,
+    },
+    #[error("{0}")]
+    Metrics(#[from] MetricsError),
+    #[error("the system refused: {0}")]
+    System(#[source] io::Error),
+}
+
+impl StartError {
+    /// Whether the configuration is to blame rather than the machine.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Plugins(_) | Self::Token(_))
+    }
+
+    pub(super) fn bind(what: &str, source: io::Error) -> Self {
+        let todo = match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program listens there: end it, or choose another port"
+            }
+            io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege: choose a higher one"
+            }
+            _ => "correct the address",
+        };
+        Self::Bind {
+            what: what.to_owned(),
+            source,
+            todo,
+        }
+    }
+}
+
+impl From<prometheus::Error> for StartError {
+    fn from(error: prometheus::Error) -> Self {
+        Self::Metrics(error.into())
+    }
+}
+
+impl Server {
+    /// Builds everything and binds every listener, or says why not and leaves nothing running.
+    pub async fn start(
+        loaded: Loaded,
+        log: LogHandle,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let Options {
+            surroundings,
+            compile_with,
+            grace,
+        } = options;
+        warn_of_descriptors(loaded.config.limits.connections);
+        let registry = Registry::new(env!("CARGO_PKG_VERSION"))?;
+        let chains = Arc::new(Chains::new(registry.prometheus())?);
+        let loader = load_plugins(&loaded, &chains, &registry, compile_with).await?;
+        let directory = Arc::new(Directory::default());
+        let publisher = Publisher::start(&directory)?;
+        let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
+        let listening = listen(&loaded, &relay).await?;
+        registry.config_loaded(true);
+
+        let (drain, drains) = mpsc::channel(1);
+        let current = Arc::new(ArcSwap::from_pointee(loaded));
+        let admin = faces::start(Rooms {
+            config: Arc::clone(&current),
+            directory,
+            chains,
+            relay: Arc::clone(&relay),
+            registry: registry.clone(),
+            log: log.clone(),
+            drain,
+        })?;
+        let components = watch_components(&current, &loader)?;
+        let reloading = Reloading::start(Reloader {
+            surroundings,
+            current,
+            loader,
+            components,
+            relay: Arc::clone(&relay),
+            log,
+            registry,
+        })?;
+        Ok(Self {
+            relay,
+            listening,
+            reloading,
+            drains,
+            grace,
+            admin,
+            publisher,
+        })
+    }
+}
+
+fn warn_of_descriptors(connections: usize) {
+    let found = raise_descriptors(connections);
+    if !found.suffice() {
+        let (limit, needed) = (found.limit, found.needed);
+        tracing::warn!(
+            limit,
+            needed,
+            "too few file descriptors for limits.connections; raise LimitNOFILE or `ulimit -Hn`, or lower the limit"
+        );
+    }
+}
+
+/// Compiling may take a while, so it has a thread of its own.
+async fn load_plugins(
+    loaded: &Loaded,
+    chains: &Arc<Chains>,
+    registry: &Registry,
+    compile_with: CompileWith,
+) -> Result<Arc<Loader>, StartError> {
+    let guest_calls = Arc::new(GuestCalls::new(registry.prometheus())?);
+    let threads = loaded.config.node.threads;
+    let loader = Arc::new(Loader::new(
+        Arc::clone(chains),
+        threads,
+        compile_with,
+        guest_calls,
+    ));
+    let (loading, config) = (Arc::clone(&loader), loaded.config.plugins.clone());
+    let done = tokio::task::spawn_blocking(move || loading.load(&config)).await;
+    done.map_err(|panic| StartError::System(io::Error::other(panic)))??;
+    Ok(loader)
+}
+
+fn start_relay(
+    loaded: &Loaded,
+    directory: &Arc<Directory>,
+    chains: &Arc<Chains>,
+    registry: &Registry,
+) -> Result<Relay, StartError> {
+    let metrics = Arc::new(relay::Metrics::register(registry.prometheus())?);
+    let config = relay::Config {
+        threads: loaded.config.node.threads,
+        limits: loaded.config.limits.clone(),
+        routing: loaded.config.routing.clone(),
+    };
+    Ok(Relay::start(
+        config,
+        Arc::clone(directory),
+        Arc::clone(chains),
+        metrics,
+    )?)
+}
+
+async fn listen(loaded: &Loaded, relay: &Relay) -> Result<Vec<Listening>, StartError> {
+    let mut listening = Vec::new();
+    for listener in &loaded.config.listeners {
+        let bound = relay.listen(&listener.uri).await;
+        let bound = bound
+            .map_err(|source| StartError::bind(&format!("listen.uri {}", listener.uri), source))?;
+        listening.push(bound);
+    }
+    Ok(listening)
+}
+
+fn watch_components(current: &ArcSwap<Loaded>, loader: &Arc<Loader>) -> io::Result<Watcher> {
+    let config = Arc::new(std::sync::Mutex::new(current.load().config.plugins.clone()));
+    Watcher::start(Arc::clone(loader), config, Vec::new(), |_| {})
+}

@@ -1,0 +1,19 @@
+//! Logs and the metric registry: what the broker says about itself.
+//!
+//! Invariants
+//! - a line caused by a peer goes through the [`RateLimit`], so that no peer can fill a disk
+//! - neither tokens nor payloads are logged
+//! - nothing here knows another room
+//!
+//! Looked at by every room.
+
+mod level;
+mod log;
+mod metrics;
+mod process;
+mod rate;
+
+pub use level::{AUDIT, Level};
+pub use log::{Format, LogConfig, LogHandle, start_logging};
+pub use metrics::{MetricsError, Registry};
+pub use rate::{Passed, RateLimit};

@@ -1,0 +1,161 @@
+//! The real broker as a process: free ports, a folder of its own, its memory as the kernel counts it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, id},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::process::Process;
+
+const CONFIG: &str = r#"
+[node]
+name = "interop"
+threads = 1
+data-dir = "data"
+[[listen]]
+uri = "tcp://127.0.0.1:0"
+[[listen]]
+uri = "ws://127.0.0.1:0/rsocket"
+[http]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+"#;
+
+/// How a client reaches the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Ws,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 2] = [Self::Tcp, Self::Ws];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Ws => "ws",
+        }
+    }
+}
+
+pub(crate) struct Broker {
+    process: Process,
+    folder: PathBuf,
+    tcp: String,
+    ws: String,
+}
+
+impl Broker {
+    pub(crate) fn start() -> Self {
+        let folder = folder();
+        fs::write(folder.join("jackfield.toml"), CONFIG).expect("a config file");
+        let mut command = Command::new(binary());
+        command
+            .args(["run", "--config", "jackfield.toml"])
+            .current_dir(&folder);
+        let process = Process::start("jackfield", command, &folder);
+        let tcp = process.expect("ready line for tcp", |line| ready(line, "tcp://"));
+        let ws = process.expect("ready line for ws", |line| ready(line, "ws://"));
+        Self {
+            process,
+            folder,
+            tcp,
+            ws,
+        }
+    }
+
+    pub(crate) fn uri(&self, transport: Transport) -> &str {
+        match transport {
+            Transport::Tcp => &self.tcp,
+            Transport::Ws => &self.ws,
+        }
+    }
+
+    /// Where this broker and its clients write.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The most memory it ever held, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("the broker is alive");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .expect("VmHWM");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("kB");
+        kib * 1024
+    }
+
+    /// What the broker said on standard error, for a failure message.
+    pub(crate) fn errors(&self) -> String {
+        self.process.errors()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // What a failed test left behind is worth reading.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn ready(line: &str, scheme: &str) -> Option<String> {
+    let uri = line.strip_prefix("ready ")?.split_whitespace().next()?;
+    uri.starts_with(scheme).then(|| uri.to_owned())
+}
+
+fn folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "jackfield-interop-{}-{}",
+        id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let folder = env::temp_dir().join(name);
+    fs::create_dir_all(&folder).expect("a folder to work in");
+    folder
+}
+
+/// The program under test: `JACKFIELD_BIN`, else built here, because `cargo test` builds another
+/// package's binary only when asked to.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(binary) = env::var_os("JACKFIELD_BIN") {
+            return binary.into();
+        }
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "jackfield",
+            "--bin",
+            "jackfield",
+        ]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        let test = env::current_exe().expect("the path of this test");
+        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.status().expect("cargo runs");
+        assert!(status.success(), "cargo cannot build jackfield");
+        profile.join("jackfield")
+    })
+}
