@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use jackfield_rsocket::{
@@ -12,7 +12,7 @@ use jackfield_rsocket::{
     wire::Setup,
 };
 
-use super::refusal::Refusal;
+use super::{link::now, refusal::Refusal};
 use crate::directory::App;
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
@@ -81,7 +81,7 @@ pub(super) fn introduce(
     };
     let lifetime = Duration::from_millis(setup.lifetime_ms.into());
     Ok(Introduced {
-        keepalive: KeepaliveTimer::server(lifetime, Instant::now()),
+        keepalive: KeepaliveTimer::server(lifetime, now()),
         metadata_kind: kind,
         app_name: app.as_ref().map_or("", |app| app.name.as_str()).into(),
         app,

@@ -130,7 +130,7 @@ impl Link {
         introduced: Introduced,
         thread: usize,
     ) -> Self {
-        let now = Instant::now();
+        let now = now();
         let terms = Terms {
             side: jackfield_rsocket::wire::Side::Server,
             keepalive: introduced.keepalive,
@@ -170,30 +170,23 @@ impl Link {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.now = Instant::now();
+        self.now = now();
+        self.expire();
         let mut busy = self.turn(cx);
-        if self.ending.is_none() && self.io.queued() > 0 {
-            self.flush(cx);
-        }
-        // What was written made room in the writer; what was read may have filled our own outbox.
         busy |= self.ending.is_none() && self.write_items(cx);
         if self.ending.is_none() && self.io.queued() > 0 {
             self.flush(cx);
         }
         self.count();
         self.obey();
-        if self.ending.is_none() {
-            self.timers(cx);
+        if let Some(ending) = self.ending.take() {
+            return Poll::Ready(ending);
         }
-        match self.ending.take() {
-            Some(ending) => Poll::Ready(ending),
-            None => {
-                if busy {
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
+        if busy {
+            cx.waker().wake_by_ref();
         }
+        self.arm(cx);
+        Poll::Pending
     }
 
     /// Reads and handles frames. True when there may be more at once.
@@ -357,30 +350,15 @@ impl Link {
 
     // ---- time
 
-    fn timers(&mut self, cx: &mut Context<'_>) {
-        loop {
-            self.expire();
-            if self.ending.is_some() {
-                cx.waker().wake_by_ref();
-                return;
-            }
-            let next = self.next_deadline();
-            if next != self.timer_at {
-                self.timer_at = next;
-                self.timer.as_mut().reset(next.into());
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.now = Instant::now().max(self.timer_at);
-            if self
-                .pause
-                .as_ref()
-                .is_some_and(|pause| self.now >= pause.until)
-            {
-                cx.waker().wake_by_ref();
-                return;
-            }
+    /// Has the clock wake us at the next deadline.
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let next = self.next_deadline();
+        if next != self.timer_at {
+            self.timer_at = next;
+            self.timer.as_mut().reset(next.into());
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -500,4 +478,9 @@ pub(super) async fn close_gently(io: &mut FrameIo) {
 pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) cut: usize,
+}
+
+/// The runtime's clock, which tests can stop.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -195,3 +195,6 @@ fn spawn_thread(number: usize, plane: Arc<Plane>) -> io::Result<mpsc::Sender<Arr
         })?;
     Ok(sender)
 }
+
+#[cfg(test)]
+mod tests;

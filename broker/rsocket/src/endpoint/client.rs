@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::driver::{Driver, now};
 use super::requester::Requester;
 use super::sender::Sender;
@@ -19,11 +21,12 @@ pub async fn connect(uri: &Uri, options: ConnectOptions) -> Result<Requester, Co
 /// The same over a connection that is there already, such as one end of [`net::memory`].
 pub fn attach(io: FrameIo, options: ConnectOptions) -> Result<Requester, ConnectError> {
     let message = options.setup()?;
+    let (keepalive_ms, lifetime_ms) = (millis(options.keepalive), millis(options.lifetime));
     let mut out = Sender::new(io, &options.limits);
     out.setup(&Setup {
         version: Version::V1_0,
-        keepalive_ms: millis(options.keepalive),
-        lifetime_ms: millis(options.lifetime),
+        keepalive_ms,
+        lifetime_ms,
         resume_token: None,
         lease: false,
         metadata_mime: options.metadata_mime.as_bytes(),
@@ -31,7 +34,11 @@ pub fn attach(io: FrameIo, options: ConnectOptions) -> Result<Requester, Connect
         metadata: message.metadata.as_deref(),
         data: &message.data,
     });
-    let keepalive = KeepaliveTimer::client(options.keepalive, options.lifetime, now());
+    let keepalive = KeepaliveTimer::client(
+        Duration::from_millis(keepalive_ms.into()),
+        Duration::from_millis(lifetime_ms.into()),
+        now(),
+    );
     let shared = Shared::new(options.limits.queue);
     let requester = Requester::new(shared.clone());
     let driver = Driver::new(
@@ -47,6 +54,6 @@ pub fn attach(io: FrameIo, options: ConnectOptions) -> Result<Requester, Connect
 }
 
 /// Zero is no legal interval, and neither is one over 31 bits.
-fn millis(duration: std::time::Duration) -> u32 {
+fn millis(duration: Duration) -> u32 {
     duration.as_millis().clamp(1, 0x7FFF_FFFF) as u32
 }

@@ -44,7 +44,7 @@ impl Credit {
         }
     }
 
-    const ENDLESS: u32 = 0x7FFF_FFFF;
+    pub(super) const ENDLESS: u32 = 0x7FFF_FFFF;
 }
 
 impl Default for Credit {

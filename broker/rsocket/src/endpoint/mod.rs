@@ -15,6 +15,23 @@
 //! - Dropping a call cancels it; dropping the stream of a channel's items half-closes it.
 //! - Every call ends: with what the peer said, or with why the connection ended.
 //!
+//! ```no_run
+//! use jackfield_rsocket::endpoint::{ConnectOptions, Message, Responder, connect};
+//! use jackfield_rsocket::metadata::CompositeBuilder;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = ConnectOptions::app("greeter")
+//!     .publish("com.example.Greeter")?
+//!     .serve(Responder::new().response(async |_| Ok(Message::new("hello"))));
+//! let broker = connect(&"tcp://127.0.0.1:9999".parse()?, options).await?;
+//!
+//! let route = CompositeBuilder::new().route("com.example.Greeter.greet").finish()?;
+//! let reply = broker.request_response(Message::new("").with_metadata(route)).await?;
+//! # let _ = reply;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Looks down at: net, engine, metadata, wire. Looked at by: the broker's own services, the command
 //! line, tests, and programs of others.
 

@@ -106,7 +106,7 @@ impl Requester {
     ) -> Result<Incoming, CallError> {
         let queue = Arc::new(Queue::default());
         let inbound = Inbound::Items(Feed(Arc::clone(&queue)));
-        let initial_n = credit.initial.max(1);
+        let initial_n = credit.initial.clamp(1, Credit::ENDLESS);
         let ticket = self
             .open(interaction, request, initial_n, inbound, source)
             .await?;

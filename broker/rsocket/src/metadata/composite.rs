@@ -15,7 +15,7 @@ use std::iter::FusedIterator;
 use bytes::Bytes;
 
 use super::cursor::{Cursor, U24_MAX, check_len, put_u24};
-use super::{MetadataError, Mime};
+use super::{MetadataError, Mime, encode_tags};
 
 /// The entries of one metadata block, in order. After an error it ends.
 #[derive(Clone, Debug)]
@@ -221,6 +221,13 @@ impl CompositeBuilder {
         }
     }
 
+    /// Appends a routing entry whose one tag is `route`:
+    /// `[group!]service[.method][:version][?sticky=1&e=endpoint]`.
+    #[must_use]
+    pub fn route(self, route: &str) -> Self {
+        self.try_push(Mime::ROUTING, encode_tags([route]))
+    }
+
     pub fn finish(self) -> Result<Bytes, MetadataError> {
         match self.fault {
             Some(fault) => Err(fault),
@@ -267,6 +274,18 @@ mod tests {
         assert_eq!(entries[1].mime, EntryMime::Named("x/custom"));
         assert_eq!(entries[1].head(), b"\x07x/custom");
         assert!(entries[0].leads && !entries[1].leads);
+    }
+
+    #[test]
+    fn a_route_is_one_tag() {
+        let built = CompositeBuilder::new().route("a.b").finish().unwrap();
+        assert_eq!(&built[..], b"\xFE\x00\x00\x04\x03a.b");
+        assert!(
+            CompositeBuilder::new()
+                .route(&"x".repeat(256))
+                .finish()
+                .is_err()
+        );
     }
 
     #[test]

@@ -63,12 +63,12 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_an_error() {
-        // A port that was free a moment ago.
-        let port = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let uri = format!("tcp://127.0.0.1:{port}").parse().unwrap();
+        // Bound, so that nobody else gets the port, and not listening.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let uri = format!("tcp://{}", socket.local_addr().unwrap())
+            .parse()
+            .unwrap();
         assert!(matches!(connect(&uri, 100).await, Err(NetError::Io(_))));
     }
 }

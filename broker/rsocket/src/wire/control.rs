@@ -72,7 +72,7 @@ pub struct MetadataPush<'a> {
 }
 
 impl<'a> MetadataPush<'a> {
-    pub(super) const fn decode(reader: &mut Reader<'a>) -> Self {
+    pub(super) const fn decode(reader: &Reader<'a>) -> Self {
         Self {
             metadata: reader.rest(),
         }

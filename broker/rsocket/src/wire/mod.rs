@@ -93,7 +93,7 @@ impl<'a> Frame<'a> {
             FrameType::CANCEL => Body::Cancel,
             FrameType::PAYLOAD => Body::Payload(Payload::decode(flags, &mut reader)?),
             FrameType::ERROR => Body::Error(ErrorFrame::decode(&mut reader)?),
-            FrameType::METADATA_PUSH => Body::MetadataPush(MetadataPush::decode(&mut reader)),
+            FrameType::METADATA_PUSH => Body::MetadataPush(MetadataPush::decode(&reader)),
             FrameType::RESUME => Body::Resume(Resume::decode(&mut reader)?),
             FrameType::RESUME_OK => Body::ResumeOk(ResumeOk::decode(&mut reader)?),
             FrameType::EXT => Body::Ext(Ext::decode(flags, &mut reader)?),

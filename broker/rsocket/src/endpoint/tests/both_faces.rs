@@ -453,6 +453,40 @@ async fn every_call_ends_when_the_connection_does() {
     assert!(near.is_closed());
 }
 
+/// A panic in a handler takes its own connection along and leaves nobody waiting.
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_connection() {
+    let handler = Responder::new().response(async |_| panic!("on purpose"));
+    let Pair { near, far, server } = pair(ConnectOptions::new(), Limits::default(), handler).await;
+    let error = near.request_response(Message::new("")).await.unwrap_err();
+    assert!(matches!(error, CallError::Closed(Closed::Peer)));
+    assert!(matches!(far.closed().await, Closed::Local));
+    assert!(server.await.unwrap_err().is_panic());
+}
+
+#[tokio::test]
+async fn absurd_durations_and_credits_are_cut_to_what_the_wire_can_say() {
+    let options = ConnectOptions {
+        keepalive: Duration::MAX,
+        lifetime: Duration::MAX,
+        ..ConnectOptions::new()
+    };
+    let Pair {
+        near,
+        far: _far,
+        server: _server,
+    } = pair(options, Limits::default(), echo()).await;
+    let credit = Credit {
+        initial: u32::MAX,
+        refill: u32::MAX,
+    };
+    let items = near
+        .request_stream(Message::new("3"), credit)
+        .await
+        .unwrap();
+    assert_eq!(collect(items).await.unwrap().len(), 3);
+}
+
 #[tokio::test]
 async fn closing_here_ends_both() {
     let Pair { near, far, server } = pair(ConnectOptions::new(), Limits::default(), echo()).await;

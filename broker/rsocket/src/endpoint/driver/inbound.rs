@@ -1,0 +1,275 @@
+//! What the peer says, and what it leads to.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::abortable;
+
+use super::super::call::{Call, Feed, Inbound, Outbound, Work};
+use super::super::incoming::Queue;
+use super::super::shared::Ticket;
+use super::super::{CallError, Closed, Credit, Failure, Incoming, Message};
+use super::{Driver, FRAMES, now};
+use crate::engine::{Event, Owner, Part, TooLarge, Violation};
+use crate::wire::{Body, ErrorCode, Flags, Frame, Interaction, Request, StreamId};
+
+impl Driver {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut heard = false;
+        for _ in 0..FRAMES {
+            if self.held.as_ref().is_some_and(|queue| queue.is_held()) {
+                break;
+            }
+            self.held = None;
+            let frame = match self.out.io.poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => return Err(Closed::Peer),
+                Poll::Ready(Some(Err(error))) => return Err(Closed::Net(Arc::new(error))),
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            heard = true;
+            self.handle(&frame)?;
+        }
+        if heard {
+            self.connection.heard(now());
+        }
+        Ok(heard)
+    }
+
+    fn handle(&mut self, bytes: &Bytes) -> Result<(), Closed> {
+        let frame = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) if error.ignorable() => return Ok(()),
+            Err(_) => return Err(self.violation(MALFORMED)),
+        };
+        match self.connection.handle(frame) {
+            Event::Ignored | Event::Draining => {}
+            Event::Request { id, request } => self.take_request(id, &request, bytes),
+            Event::Payload {
+                id,
+                owner,
+                flags,
+                part,
+            } => {
+                let Body::Payload(payload) = frame.body else {
+                    return Ok(());
+                };
+                let fragment = message(bytes, payload.metadata, payload.data);
+                let reaction = react(owner, fragment, flags, part, self.limits.message);
+                self.follow(id, reaction);
+            }
+            Event::RequestN { id, owner, n } => {
+                owner.credit = owner.credit.saturating_add(n.into());
+                self.release_held(id);
+            }
+            Event::Cancelled { mut owner, .. } => owner.inbound.fail(cancelled().into()),
+            Event::HalfCancelled { mut owner, .. } => owner.get().outbound = Outbound::Nothing,
+            Event::Failed {
+                mut owner,
+                code,
+                data,
+                ..
+            } => {
+                owner.inbound.fail(Failure::from_wire(code, data).into());
+            }
+            Event::Refused { id, code, text } => self.out.error(id, code, text),
+            Event::Ping { data } => self.out.keepalive(false, data),
+            Event::MetadataPush { metadata } => {
+                self.handler.metadata_push(slice(bytes, metadata));
+            }
+            Event::Closed { code, data } => {
+                return Err(Closed::Error(Failure::from_wire(code, data)));
+            }
+            Event::Violation(violation) => return Err(self.violation(violation)),
+        }
+        Ok(())
+    }
+
+    fn violation(&mut self, violation: Violation) -> Closed {
+        self.out
+            .error(StreamId::CONNECTION, violation.code, violation.text);
+        Closed::Violation(violation.text)
+    }
+
+    fn take_request(&mut self, id: StreamId, request: &Request<'_>, bytes: &Bytes) {
+        let mut call = Call::new(Ticket::of(id), Inbound::Nothing, request.initial_n);
+        let fragment = message(bytes, request.metadata, request.data);
+        let whole = match call.assemble(fragment, !request.follows, self.limits.message) {
+            Ok(whole) => whole,
+            Err(TooLarge { .. }) => {
+                self.out.error(id, ErrorCode::INVALID, TOO_LARGE);
+                return;
+            }
+        };
+        if whole.is_none() {
+            call.begun = Some(request.interaction);
+        }
+        // A whole fire-and-forget ends here, and nothing more is kept of it.
+        drop(self.connection.accept(id, request, call));
+        if let Some(whole) = whole {
+            self.dispatch(id, request.interaction, request.complete, whole);
+        }
+    }
+
+    /// Does what a part of a message led to.
+    fn follow(&mut self, id: StreamId, reaction: Reaction) {
+        match reaction {
+            Reaction::Nothing => {}
+            Reaction::Dispatch {
+                interaction,
+                complete,
+                message,
+            } => {
+                self.dispatch(id, interaction, complete, message);
+            }
+            Reaction::Hold(queue) => self.held = Some(queue),
+            Reaction::TooLarge => {
+                if self.side.owns(id) {
+                    self.out.cancel(id);
+                } else {
+                    self.out.error(id, ErrorCode::INVALID, TOO_LARGE);
+                }
+                self.connection.forget(id);
+            }
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        id: StreamId,
+        interaction: Interaction,
+        complete: bool,
+        message: Message,
+    ) {
+        let handler = Arc::clone(&self.handler);
+        match interaction {
+            Interaction::Response => {
+                self.run_work(id, Work::Reply(id, handler.request_response(message)));
+            }
+            Interaction::Stream => {
+                self.run_work(id, Work::Item(id, Some(handler.request_stream(message))));
+            }
+            Interaction::Channel => {
+                let Some(rest) = self.incoming(id, complete) else {
+                    return;
+                };
+                let items = handler.request_channel(message, rest);
+                self.run_work(id, Work::Item(id, Some(items)));
+            }
+            Interaction::FireAndForget => {
+                // There is no way to refuse one but to drop it.
+                if self.quiet < self.limits.streams {
+                    self.quiet += 1;
+                    let (work, _) = abortable(Work::Quiet(handler.fire_and_forget(message)));
+                    self.work.push(work);
+                }
+            }
+        }
+    }
+
+    /// The items a channel's requester sends behind its first.
+    fn incoming(&mut self, id: StreamId, complete: bool) -> Option<Incoming> {
+        let call = self.connection.get_mut(id)?;
+        let queue = Arc::new(Queue::default());
+        let credit = Credit::window(self.limits.channel_window);
+        call.inbound = Inbound::Items(Feed(Arc::clone(&queue)));
+        if complete {
+            call.inbound.complete();
+        } else {
+            self.out.request_n(id, credit.initial);
+        }
+        let ticket = Arc::clone(&call.ticket);
+        Some(Incoming::new(
+            queue,
+            Arc::clone(&self.shared),
+            ticket,
+            credit,
+        ))
+    }
+}
+
+/// What a part of a message leads to, beyond its own stream's state.
+enum Reaction {
+    Nothing,
+    Dispatch {
+        interaction: Interaction,
+        complete: bool,
+        message: Message,
+    },
+    Hold(Arc<Queue>),
+    TooLarge,
+}
+
+fn react(
+    mut owner: Owner<'_, Call>,
+    fragment: Message,
+    flags: Flags,
+    part: Part,
+    limit: usize,
+) -> Reaction {
+    let complete = flags.contains(Flags::COMPLETE);
+    let call = owner.get();
+    let (Part::Request { last } | Part::Item { last }) = part else {
+        call.inbound.complete();
+        return Reaction::Nothing;
+    };
+    let message = match call.assemble(fragment, last, limit) {
+        Ok(Some(message)) => message,
+        Ok(None) => return Reaction::Nothing,
+        Err(TooLarge { limit }) => {
+            call.inbound.fail(CallError::TooLarge { limit });
+            return Reaction::TooLarge;
+        }
+    };
+    if let Some(interaction) = call.begun.take() {
+        return Reaction::Dispatch {
+            interaction,
+            complete,
+            message,
+        };
+    }
+    let queue = match &call.inbound {
+        Inbound::Items(feed) => Some(Arc::clone(&feed.0)),
+        _ => None,
+    };
+    let room = call.inbound.item(message);
+    if complete {
+        call.inbound.complete();
+    }
+    match queue {
+        Some(queue) if !room => Reaction::Hold(queue),
+        _ => Reaction::Nothing,
+    }
+}
+
+fn message(bytes: &Bytes, metadata: Option<&[u8]>, data: &[u8]) -> Message {
+    Message {
+        metadata: metadata.map(|metadata| slice(bytes, metadata)),
+        data: slice(bytes, data),
+    }
+}
+
+/// A part of a frame on its own. Small parts are copied, so that whoever keeps one does not keep
+/// the whole read buffer.
+fn slice(bytes: &Bytes, part: &[u8]) -> Bytes {
+    if part.len() < SLICE_MIN {
+        Bytes::copy_from_slice(part)
+    } else {
+        bytes.slice_ref(part)
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(ErrorCode::CANCELED, "the requester cancelled")
+}
+
+const MALFORMED: Violation = Violation {
+    code: ErrorCode::CONNECTION_ERROR,
+    text: "a frame is malformed",
+};
+
+const TOO_LARGE: &str = "the message is over the limit";
+
+/// Below this a part of a frame is copied out of its buffer.
+const SLICE_MIN: usize = 1024;

@@ -1,0 +1,229 @@
+//! Credit, bounds, time, and peers that vanish.
+
+use jackfield_rsocket::wire::{Interaction, Keepalive};
+
+use super::*;
+
+/// Conformance 137, and DESIGN's credit shaping: endless credit is passed on by windows.
+#[test]
+fn endless_credit_is_shaped() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.count");
+        caller.request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata)).await;
+        assert_eq!(echo.sees().await, seen(2, "Stream n=256 hello"));
+        for _ in 0..128 {
+            echo.payload(2, "N", &[7; 4096]).await;
+            caller.raw().await.unwrap();
+        }
+        assert_eq!(echo.sees().await, seen(2, "credit 128"));
+        // Both directions of a channel alike.
+        caller.request(3, request(Interaction::Channel, 1, &metadata)).await;
+        assert_eq!(echo.sees().await, seen(4, "Channel n=1 hello"));
+        echo.request_n(4, 0x7FFF_FFFF).await;
+        assert_eq!(caller.sees().await, seen(3, "credit 256"));
+        caller.request_n(1, 0x7FFF_FFFF).await;
+        echo.sees_nothing().await;
+    });
+}
+
+/// Conformance 72: a responder that ignores credit is cut at the hard mark.
+#[test]
+fn a_reader_that_stops_loses_its_stream_and_nothing_else() {
+    run(async {
+        let world = World::with(|limits| {
+            limits.outbox = 1 << 20;
+            limits.outbox_hard = 4 << 20;
+        });
+        let mut echo = world.echo().await;
+        let (mut lazy, mut busy) = (world.caller().await, world.caller().await);
+        let metadata = to("echo.Service.count");
+        lazy.request(1, request(Interaction::Stream, 1, &metadata)).await;
+        assert_eq!(echo.sees().await.stream, 2);
+        // The reader takes nothing: its pipe fills, then its outbox.
+        let mut cut = false;
+        for _ in 0..200 {
+            echo.payload(2, "N", &[7; 65_536]).await;
+            assert!(world.plane.links.outbox_bytes() <= 4 << 20);
+            if let Ok(frame) =
+                tokio::time::timeout(Duration::from_millis(1), echo.io.next_frame()).await
+            {
+                let frame = frame.unwrap().unwrap();
+                assert_eq!(Frame::decode(&frame).unwrap().body, Body::Cancel);
+                cut = true;
+                break;
+            }
+        }
+        assert!(cut);
+        busy.request(1, request(Interaction::Response, 0, &metadata)).await;
+        assert_eq!(echo.sees().await, seen(4, "Response n=0 hello"));
+        echo.payload(4, "NC", b"fine").await;
+        assert_eq!(busy.sees().await, seen(1, "payload NC fine"));
+        let last = loop {
+            let frame = lazy.sees().await;
+            if !frame.what.starts_with("payload") {
+                break frame;
+            }
+        };
+        let text = "RST-910498: reader is too slow for this stream";
+        assert_eq!(last, seen(1, format!("error CANCELED (0x203) {text}")));
+    });
+}
+
+/// Conformance 135: what was forwarded is CANCELED; a second responder takes new calls.
+#[test]
+fn a_responder_that_vanishes_ends_its_calls_at_once() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        caller.request(1, request(Interaction::Response, 0, &metadata)).await;
+        caller.request(3, request(Interaction::Stream, 9, &metadata)).await;
+        echo.sees().await;
+        echo.sees().await;
+        drop(echo);
+        let mut lost = [caller.sees().await, caller.sees().await];
+        lost.sort_by_key(|seen| seen.stream);
+        let text = "error CANCELED (0x203) RST-910499: responder's connection ended during the call";
+        assert_eq!(lost, [seen(1, text), seen(3, text)]);
+        caller.request(5, request(Interaction::Response, 0, &metadata)).await;
+        let text = "error INVALID (0x204) RST-900404: service not found: echo.Service";
+        let text = text.replace("echo.Service", "echo");
+        assert!(caller.sees().await.what.starts_with(&text[..40]));
+        let mut echo = world.echo().await;
+        caller.request(7, request(Interaction::Response, 0, &metadata)).await;
+        assert_eq!(echo.sees().await.stream, 2);
+    });
+}
+
+/// Conformance 128: a requester that vanishes cancels what it asked for.
+#[test]
+fn a_requester_that_vanishes_cancels_its_calls() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        caller.request(1, request(Interaction::Stream, 9, &metadata)).await;
+        let partial = Request { follows: true, ..request(Interaction::Response, 0, &metadata) };
+        caller.request(3, partial).await;
+        assert_eq!(echo.sees().await.stream, 2);
+        assert_eq!(echo.sees().await.stream, 4);
+        drop(caller);
+        let mut ended = [echo.sees().await, echo.sees().await];
+        ended.sort_by_key(|seen| seen.stream);
+        assert_eq!(ended, [seen(2, "cancel"), seen(4, "cancel")]);
+    });
+}
+
+#[test]
+fn calls_without_an_answer_time_out() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        caller.request(1, request(Interaction::Response, 0, &metadata)).await;
+        caller.request(3, request(Interaction::Stream, 9, &metadata)).await;
+        caller.request(5, request(Interaction::Stream, 9, &metadata)).await;
+        for _ in 0..3 {
+            echo.sees().await;
+        }
+        echo.payload(6, "N", b"in time").await;
+        assert_eq!(caller.sees().await, seen(5, "payload N in time"));
+        let begun = tokio::time::Instant::now();
+        let mut late = [caller.sees().await, caller.sees().await];
+        late.sort_by_key(|seen| seen.stream);
+        let text = "error CANCELED (0x203) RST-910504: no answer in time";
+        assert_eq!(late, [seen(1, text), seen(3, text)]);
+        let waited = begun.elapsed();
+        assert!(waited >= Duration::from_secs(29) && waited < Duration::from_secs(31), "{waited:?}");
+        let mut cancelled = [echo.sees().await, echo.sees().await];
+        cancelled.sort_by_key(|seen| seen.stream);
+        assert_eq!(cancelled, [seen(2, "cancel"), seen(4, "cancel")]);
+    });
+}
+
+/// Conformance 98: metadata that never becomes whole is given up.
+#[test]
+fn metadata_that_never_ends_is_given_up() {
+    run(async {
+        let world = World::new();
+        let _echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        let first = Request {
+            follows: true,
+            data: b"",
+            ..request(Interaction::Response, 0, &metadata[..5])
+        };
+        caller.request(1, first).await;
+        let text = "routing metadata of a fragmented request is too long or too late";
+        let expected = seen(1, format!("error INVALID (0x204) RST-910413: {text}"));
+        assert_eq!(caller.sees().await, expected);
+        // Too many pieces, in no time (conformance 95).
+        caller.request(3, first).await;
+        for _ in 0..17 {
+            let more = Payload { metadata: Some(b""), ..payload("FN", b"") };
+            caller.send(|out| more.encode(id(3), out)).await;
+        }
+        assert_eq!(caller.sees().await, Seen { stream: 3, ..expected });
+    });
+}
+
+/// Conformance 40, 41, 43.
+#[test]
+fn keepalive_is_answered_and_silence_ends_the_connection() {
+    run(async {
+        let world = World::new();
+        let mut caller = world.caller().await;
+        for data in [&b""[..], b"k", &[b'x'; 1000]] {
+            let keepalive = Keepalive { respond: true, position: 77, data };
+            caller.send(|out| keepalive.encode(out)).await;
+            let frame = caller.raw().await.unwrap();
+            let answer = Keepalive { respond: false, position: 0, data };
+            assert_eq!(Frame::decode(&frame).unwrap().body, Body::Keepalive(answer));
+        }
+        let unasked = Keepalive { respond: false, position: 0, data: b"" };
+        caller.send(|out| unasked.encode(out)).await;
+        let begun = tokio::time::Instant::now();
+        let goodbye = caller.sees().await;
+        assert!(goodbye.what.starts_with("error CONNECTION_ERROR (0x101) RST-910408"), "{goodbye:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(89));
+        assert!(caller.raw().await.is_none());
+    });
+}
+
+/// Conformance 138.
+#[test]
+fn drain_lets_streams_finish() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.count");
+        caller.request(1, request(Interaction::Stream, 9, &metadata)).await;
+        echo.sees().await;
+        let plane = world.plane.clone();
+        let drain = tokio::task::spawn_local(async move {
+            plane.links.drain(Duration::from_secs(30)).await
+        });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        caller.request(3, request(Interaction::Response, 0, &metadata)).await;
+        let text = "error REJECTED (0x202) RST-910503: broker is draining; connect to another one";
+        assert_eq!(caller.sees().await, seen(3, text));
+        echo.payload(2, "NC", b"last").await;
+        assert_eq!(caller.sees().await, seen(1, "payload NC last"));
+        let goodbye = seen(0, "error CONNECTION_CLOSE (0x102) RST-910503: broker is draining");
+        assert_eq!(caller.sees().await, goodbye);
+        assert_eq!(echo.sees().await, goodbye);
+        drop((caller, echo));
+        assert_eq!(drain.await.unwrap(), 0);
+        assert!(world.plane.links.admit(None).is_err());
+    });
+}
