@@ -87,7 +87,7 @@ impl Link {
             }
         });
         if let Err(refusal) = started {
-            self.refuse(id, request.interaction, &refusal);
+            self.refuse_new(id, request.interaction, &refusal);
         }
     }
 
@@ -115,7 +115,7 @@ impl Link {
         };
         if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
             self.connection.forget(id);
-            self.refuse(id, interaction, &refusal);
+            self.refuse_new(id, interaction, &refusal);
         }
     }
 
@@ -156,7 +156,7 @@ impl Link {
             Ok(())
         });
         if let Err(refusal) = started {
-            self.refuse(id, interaction, &refusal);
+            self.refuse_new(id, interaction, &refusal);
         }
     }
 
@@ -594,6 +594,12 @@ impl Link {
             }
             _ => {}
         }
+    }
+
+    /// Refuses a request that was never counted as a call of a service.
+    fn refuse_new(&mut self, id: StreamId, interaction: Interaction, refusal: &Refusal) {
+        self.plane.metrics.call_refused(interaction);
+        self.refuse(id, interaction, refusal);
     }
 
     pub(super) fn refuse(&mut self, id: StreamId, interaction: Interaction, refusal: &Refusal) {

@@ -76,7 +76,7 @@ pub(super) struct Link {
     timer_at: Instant,
     sweep_at: Instant,
     /// Since when the socket has owed progress.
-    stalled_since: Option<(Instant, usize)>,
+    stalled_since: Option<Instant>,
 }
 
 /// Reading rests until there is room in `target`'s outbox, or until the time.
@@ -270,14 +270,15 @@ impl Link {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
+        let before = self.io.queued();
         if let Poll::Ready(Err(error)) = self.io.poll_flush(cx) {
             self.ending = Some(Ending::Peer(error.to_string()));
         }
         let left = self.io.queued();
         self.stalled_since = match self.stalled_since {
             _ if left == 0 => None,
-            Some((since, before)) if left >= before => Some((since, left)),
-            _ => Some((self.now, left)),
+            Some(since) if left >= before => Some(since),
+            _ => Some(self.now),
         };
     }
 
@@ -377,7 +378,7 @@ impl Link {
         if let Some(pause) = &self.pause {
             next = next.min(pause.until);
         }
-        if let Some((since, _)) = self.stalled_since {
+        if let Some(since) = self.stalled_since {
             next = next.min(since + self.plane.limits.stall);
         }
         next
@@ -394,7 +395,7 @@ impl Link {
             }
             Timeout::Nothing | Timeout::SendKeepalive => {}
         }
-        if let Some((since, _)) = self.stalled_since
+        if let Some(since) = self.stalled_since
             && self.now >= since + self.plane.limits.stall
         {
             self.plane

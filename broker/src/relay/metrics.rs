@@ -141,6 +141,12 @@ impl Metrics {
         self.refused.with_label_values(&[reason]).inc();
     }
 
+    /// A request was refused before it belonged to a service.
+    pub(super) fn call_refused(&self, interaction: Interaction) {
+        let labels = ["other", interaction.as_str(), Outcome::Refused.as_str()];
+        self.requests.with_label_values(&labels).inc();
+    }
+
     /// The handles of one service and interaction; beyond [`SERVICES_MAX`] services those of `other`.
     pub(super) fn call(&self, service: &str, interaction: Interaction) -> Arc<CallMetrics> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
