@@ -44,9 +44,12 @@ struct Counts {
 impl Load {
     pub(super) async fn start(uri: &Uri) -> anyhow::Result<Self> {
         let stable = responder(uri, "greeter-stable", "com.example.Greeter", "Hello").await?;
-        let canary = responder(uri, "greeter-canary", "com.example.Greeter:canary", "Tweet").await?;
+        let canary =
+            responder(uri, "greeter-canary", "com.example.Greeter:canary", "Tweet").await?;
         let requester = connect(uri, ConnectOptions::app("requester")).await?;
-        let metadata = CompositeBuilder::new().route("com.example.Greeter.greet").finish()?;
+        let metadata = CompositeBuilder::new()
+            .route("com.example.Greeter.greet")
+            .finish()?;
         let counts = Arc::new(Counts::default());
         // The responders are let in when their SETUP is read: the first answer proves it.
         let request = Message::new("Ada").with_metadata(metadata);
@@ -57,7 +60,11 @@ impl Load {
         for _ in 0..CALLERS {
             callers.spawn(call(requester.clone(), request.clone(), counts.clone()));
         }
-        Ok(Self { counts, callers, apps: [stable, canary, requester] })
+        Ok(Self {
+            counts,
+            callers,
+            apps: [stable, canary, requester],
+        })
     }
 
     /// Counts the calls of so long a time.
@@ -72,7 +79,10 @@ impl Load {
         let (stable_now, canary_now) = read();
         let (stable, canary) = (stable_now - stable, canary_now - canary);
         let calls = stable + canary;
-        Shares { calls, canary: 100.0 * canary as f64 / (calls.max(1)) as f64 }
+        Shares {
+            calls,
+            canary: 100.0 * canary as f64 / (calls.max(1)) as f64,
+        }
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -80,7 +90,11 @@ impl Load {
     }
 
     pub(super) fn first_failure(&self) -> Option<String> {
-        self.counts.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counts
+            .first_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Goes on with few calls.
@@ -118,8 +132,10 @@ async fn call(requester: Requester, request: Message, counts: Arc<Counts>) {
             Ok(reply) if reply.data.starts_with(b"Tweet") => &counts.canary,
             Ok(_) => &counts.stable,
             Err(error) => {
-                let mut first =
-                    counts.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut first = counts
+                    .first_failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| error.to_string());
                 &counts.failed
             }

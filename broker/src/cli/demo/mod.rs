@@ -60,7 +60,11 @@ impl Demo {
         let server = self.start(&stage).await?;
         say(&format!("1. A broker, on {}\n", stage.config().display()))?;
         say(&indent(&ready_lines(&server)))?;
-        let uri = server.uris().next().cloned().ok_or_else(|| Failure::failed("no listener"))?;
+        let uri = server
+            .uris()
+            .next()
+            .cloned()
+            .ok_or_else(|| Failure::failed("no listener"))?;
 
         say("\n2. Two responders of com.example.Greeter dial out to it, and a requester\n")?;
         let load = Load::start(&uri).await.map_err(Failure::failed)?;
@@ -79,10 +83,17 @@ impl Demo {
         let after = act(&load, "without a plugin", |shares| shares.canary == 0.0).await?;
 
         let failed = load.failed();
-        let calls = [before, thirty, eighty, after].iter().map(|act| act.calls).sum::<u64>();
-        say(&format!("\n{calls} calls counted, {failed} of all calls failed.\n"))?;
+        let calls = [before, thirty, eighty, after]
+            .iter()
+            .map(|act| act.calls)
+            .sum::<u64>();
+        say(&format!(
+            "\n{calls} calls counted, {failed} of all calls failed.\n"
+        ))?;
         if let Some(text) = load.first_failure() {
-            return Err(Failure::failed(format!("a call failed during the show: {text}")));
+            return Err(Failure::failed(format!(
+                "a call failed during the show: {text}"
+            )));
         }
         if self.once {
             load.stop().await;
@@ -114,12 +125,22 @@ impl Demo {
         let loaded = config::load(&surroundings).map_err(|problems| Failure::placed(&problems))?;
         let log = start_logging(&loaded.config.log);
         let (compile_with, grace) = (compile_with()?, Duration::from_secs(5));
-        let options = Options { surroundings, compile_with, grace };
-        Server::start(loaded, log, options).await.map_err(Failure::failed)
+        let options = Options {
+            surroundings,
+            compile_with,
+            grace,
+        };
+        Server::start(loaded, log, options)
+            .await
+            .map_err(Failure::failed)
     }
 
     fn encore(&self, stage: &Stage, uri: &str, server: &Server) -> String {
-        let broker = if self.any_port { format!(" --broker {uri}") } else { String::new() };
+        let broker = if self.any_port {
+            format!(" --broker {uri}")
+        } else {
+            String::new()
+        };
         let token = stage.state().join("admin.token");
         let admin = format!(
             " --admin {} --token \"$(cat {})\"",
@@ -162,7 +183,9 @@ async fn act(
     let deadline = tokio::time::Instant::now() + SWAP_MAX;
     while !expected(load.count(Duration::from_millis(300)).await) {
         if tokio::time::Instant::now() > deadline {
-            return Err(Failure::failed(format!("the routing did not follow the file: {title}")));
+            return Err(Failure::failed(format!(
+                "the routing did not follow the file: {title}"
+            )));
         }
     }
     let shares = load.count(ACT).await;
@@ -176,7 +199,9 @@ async fn act(
     if expected(shares) {
         return Ok(shares);
     }
-    Err(Failure::failed(format!("the routing changed by itself: {title}")))
+    Err(Failure::failed(format!(
+        "the routing changed by itself: {title}"
+    )))
 }
 
 fn say(text: &str) -> Result<(), Failure> {

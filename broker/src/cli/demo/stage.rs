@@ -23,7 +23,11 @@ impl Stage {
             None => std::env::temp_dir().join(format!("jackfield-demo-{}", std::process::id())),
         };
         fs::create_dir_all(&dir)?;
-        let stage = Self { config: dir.join("jackfield.toml"), dir, own };
+        let stage = Self {
+            config: dir.join("jackfield.toml"),
+            dir,
+            own,
+        };
         stage.write_plain()?;
         Ok(stage)
     }

@@ -12,7 +12,9 @@ fn endless_credit_is_shaped() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.count");
-        caller.request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(2, "Stream n=256 hello"));
         for _ in 0..128 {
             echo.payload(2, "N", &[7; 4096]).await;
@@ -20,7 +22,9 @@ fn endless_credit_is_shaped() {
         }
         assert_eq!(echo.sees().await, seen(2, "credit 128"));
         // Both directions of a channel alike.
-        caller.request(3, request(Interaction::Channel, 1, &metadata)).await;
+        caller
+            .request(3, request(Interaction::Channel, 1, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(4, "Channel n=1 hello"));
         echo.request_n(4, 0x7FFF_FFFF).await;
         assert_eq!(caller.sees().await, seen(3, "credit 256"));
@@ -40,7 +44,8 @@ fn a_reader_that_stops_loses_its_stream_and_nothing_else() {
         let mut echo = world.echo().await;
         let (mut lazy, mut busy) = (world.caller().await, world.caller().await);
         let metadata = to("echo.Service.count");
-        lazy.request(1, request(Interaction::Stream, 1, &metadata)).await;
+        lazy.request(1, request(Interaction::Stream, 1, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 2);
         // The reader takes nothing: its pipe fills, then its outbox.
         let mut cut = false;
@@ -57,7 +62,8 @@ fn a_reader_that_stops_loses_its_stream_and_nothing_else() {
             }
         }
         assert!(cut);
-        busy.request(1, request(Interaction::Response, 0, &metadata)).await;
+        busy.request(1, request(Interaction::Response, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(4, "Response n=0 hello"));
         echo.payload(4, "NC", b"fine").await;
         assert_eq!(busy.sees().await, seen(1, "payload NC fine"));
@@ -80,21 +86,30 @@ fn a_responder_that_vanishes_ends_its_calls_at_once() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.say");
-        caller.request(1, request(Interaction::Response, 0, &metadata)).await;
-        caller.request(3, request(Interaction::Stream, 9, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Response, 0, &metadata))
+            .await;
+        caller
+            .request(3, request(Interaction::Stream, 9, &metadata))
+            .await;
         echo.sees().await;
         echo.sees().await;
         drop(echo);
         let mut lost = [caller.sees().await, caller.sees().await];
         lost.sort_by_key(|seen| seen.stream);
-        let text = "error CANCELED (0x203) RST-910499: responder's connection ended during the call";
+        let text =
+            "error CANCELED (0x203) RST-910499: responder's connection ended during the call";
         assert_eq!(lost, [seen(1, text), seen(3, text)]);
-        caller.request(5, request(Interaction::Response, 0, &metadata)).await;
+        caller
+            .request(5, request(Interaction::Response, 0, &metadata))
+            .await;
         let text = "error INVALID (0x204) RST-900404: service not found: echo.Service";
         let text = text.replace("echo.Service", "echo");
         assert!(caller.sees().await.what.starts_with(&text[..40]));
         let mut echo = world.echo().await;
-        caller.request(7, request(Interaction::Response, 0, &metadata)).await;
+        caller
+            .request(7, request(Interaction::Response, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 2);
     });
 }
@@ -107,8 +122,13 @@ fn a_requester_that_vanishes_cancels_its_calls() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.say");
-        caller.request(1, request(Interaction::Stream, 9, &metadata)).await;
-        let partial = Request { follows: true, ..request(Interaction::Response, 0, &metadata) };
+        caller
+            .request(1, request(Interaction::Stream, 9, &metadata))
+            .await;
+        let partial = Request {
+            follows: true,
+            ..request(Interaction::Response, 0, &metadata)
+        };
         caller.request(3, partial).await;
         assert_eq!(echo.sees().await.stream, 2);
         assert_eq!(echo.sees().await.stream, 4);
@@ -126,9 +146,15 @@ fn calls_without_an_answer_time_out() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.say");
-        caller.request(1, request(Interaction::Response, 0, &metadata)).await;
-        caller.request(3, request(Interaction::Stream, 9, &metadata)).await;
-        caller.request(5, request(Interaction::Stream, 9, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Response, 0, &metadata))
+            .await;
+        caller
+            .request(3, request(Interaction::Stream, 9, &metadata))
+            .await;
+        caller
+            .request(5, request(Interaction::Stream, 9, &metadata))
+            .await;
         for _ in 0..3 {
             echo.sees().await;
         }
@@ -140,7 +166,10 @@ fn calls_without_an_answer_time_out() {
         let text = "error CANCELED (0x203) RST-910504: no answer in time";
         assert_eq!(late, [seen(1, text), seen(3, text)]);
         let waited = begun.elapsed();
-        assert!(waited >= Duration::from_secs(29) && waited < Duration::from_secs(31), "{waited:?}");
+        assert!(
+            waited >= Duration::from_secs(29) && waited < Duration::from_secs(31),
+            "{waited:?}"
+        );
         let mut cancelled = [echo.sees().await, echo.sees().await];
         cancelled.sort_by_key(|seen| seen.stream);
         assert_eq!(cancelled, [seen(2, "cancel"), seen(4, "cancel")]);
@@ -167,10 +196,19 @@ fn metadata_that_never_ends_is_given_up() {
         // Too many pieces, in no time (conformance 95).
         caller.request(3, first).await;
         for _ in 0..17 {
-            let more = Payload { metadata: Some(b""), ..payload("FN", b"") };
+            let more = Payload {
+                metadata: Some(b""),
+                ..payload("FN", b"")
+            };
             caller.send(|out| more.encode(id(3), out)).await;
         }
-        assert_eq!(caller.sees().await, Seen { stream: 3, ..expected });
+        assert_eq!(
+            caller.sees().await,
+            Seen {
+                stream: 3,
+                ..expected
+            }
+        );
     });
 }
 
@@ -181,17 +219,34 @@ fn keepalive_is_answered_and_silence_ends_the_connection() {
         let world = World::new();
         let mut caller = world.caller().await;
         for data in [&b""[..], b"k", &[b'x'; 1000]] {
-            let keepalive = Keepalive { respond: true, position: 77, data };
+            let keepalive = Keepalive {
+                respond: true,
+                position: 77,
+                data,
+            };
             caller.send(|out| keepalive.encode(out)).await;
             let frame = caller.raw().await.unwrap();
-            let answer = Keepalive { respond: false, position: 0, data };
+            let answer = Keepalive {
+                respond: false,
+                position: 0,
+                data,
+            };
             assert_eq!(Frame::decode(&frame).unwrap().body, Body::Keepalive(answer));
         }
-        let unasked = Keepalive { respond: false, position: 0, data: b"" };
+        let unasked = Keepalive {
+            respond: false,
+            position: 0,
+            data: b"",
+        };
         caller.send(|out| unasked.encode(out)).await;
         let begun = tokio::time::Instant::now();
         let goodbye = caller.sees().await;
-        assert!(goodbye.what.starts_with("error CONNECTION_ERROR (0x101) RST-910408"), "{goodbye:?}");
+        assert!(
+            goodbye
+                .what
+                .starts_with("error CONNECTION_ERROR (0x101) RST-910408"),
+            "{goodbye:?}"
+        );
         assert!(begun.elapsed() >= Duration::from_secs(89));
         assert!(caller.raw().await.is_none());
     });
@@ -205,21 +260,29 @@ fn drain_lets_streams_finish() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.count");
-        caller.request(1, request(Interaction::Stream, 9, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Stream, 9, &metadata))
+            .await;
         echo.sees().await;
         let plane = world.plane.clone();
-        let drain = tokio::task::spawn_local(async move {
-            plane.links.drain(Duration::from_secs(30)).await
-        });
+        let drain =
+            tokio::task::spawn_local(
+                async move { plane.links.drain(Duration::from_secs(30)).await },
+            );
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        caller.request(3, request(Interaction::Response, 0, &metadata)).await;
+        caller
+            .request(3, request(Interaction::Response, 0, &metadata))
+            .await;
         let text = "error REJECTED (0x202) RST-910503: broker is draining; connect to another one";
         assert_eq!(caller.sees().await, seen(3, text));
         echo.payload(2, "NC", b"last").await;
         assert_eq!(caller.sees().await, seen(1, "payload NC last"));
-        let goodbye = seen(0, "error CONNECTION_CLOSE (0x102) RST-910503: broker is draining");
+        let goodbye = seen(
+            0,
+            "error CONNECTION_CLOSE (0x102) RST-910503: broker is draining",
+        );
         assert_eq!(caller.sees().await, goodbye);
         assert_eq!(echo.sees().await, goodbye);
         drop((caller, echo));

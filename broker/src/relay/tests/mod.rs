@@ -45,7 +45,9 @@ impl World {
             limits,
             Routing::default(),
         );
-        Self { plane: Arc::new(plane) }
+        Self {
+            plane: Arc::new(plane),
+        }
     }
 
     /// A connection that has said nothing yet.
@@ -78,7 +80,8 @@ impl World {
     }
 
     async fn echo(&self) -> Peer {
-        self.app(r#"{"name":"echo"}"#, r#"{"published":["echo.Service"]}"#).await
+        self.app(r#"{"name":"echo"}"#, r#"{"published":["echo.Service"]}"#)
+            .await
     }
 }
 
@@ -95,7 +98,10 @@ struct Seen {
 }
 
 fn seen(stream: u32, what: impl Into<String>) -> Seen {
-    Seen { stream, what: what.into() }
+    Seen {
+        stream,
+        what: what.into(),
+    }
 }
 
 fn id(id: u32) -> StreamId {
@@ -105,7 +111,10 @@ fn id(id: u32) -> StreamId {
 /// Composite metadata with one routing entry.
 fn to(route: &str) -> Bytes {
     let tags = encode_tags([route]).unwrap();
-    CompositeBuilder::new().push(Mime::ROUTING, &tags).finish().unwrap()
+    CompositeBuilder::new()
+        .push(Mime::ROUTING, &tags)
+        .finish()
+        .unwrap()
 }
 
 fn request<'a>(interaction: Interaction, n: u32, metadata: &'a [u8]) -> Request<'a> {
@@ -167,20 +176,24 @@ impl Peer {
     }
 
     async fn payload(&mut self, stream: u32, flags: &str, data: &[u8]) {
-        self.send(|out| payload(flags, data).encode(id(stream), out)).await;
+        self.send(|out| payload(flags, data).encode(id(stream), out))
+            .await;
     }
 
     async fn error(&mut self, stream: u32, code: u32, text: &str) {
         let code = jackfield_rsocket::wire::ErrorCode(code);
-        self.send(|out| ErrorFrame::new(code, text.as_bytes()).encode(id(stream), out)).await;
+        self.send(|out| ErrorFrame::new(code, text.as_bytes()).encode(id(stream), out))
+            .await;
     }
 
     async fn request_n(&mut self, stream: u32, n: u32) {
-        self.send_raw(&jackfield_rsocket::wire::request_n(id(stream), n)).await;
+        self.send_raw(&jackfield_rsocket::wire::request_n(id(stream), n))
+            .await;
     }
 
     async fn cancel(&mut self, stream: u32) {
-        self.send_raw(&jackfield_rsocket::wire::cancel(id(stream))).await;
+        self.send_raw(&jackfield_rsocket::wire::cancel(id(stream)))
+            .await;
     }
 
     /// The next frame; none when the connection has ended.
@@ -197,7 +210,11 @@ impl Peer {
             Body::Request(request) => {
                 let fragment = if request.follows { "+" } else { "" };
                 let n = request.initial_n;
-                format!("{:?} n={n} {}{fragment}", request.interaction, text(request.data))
+                format!(
+                    "{:?} n={n} {}{fragment}",
+                    request.interaction,
+                    text(request.data)
+                )
             }
             Body::Payload(payload) => {
                 let flag = |on, name| if on { name } else { "" };
@@ -217,7 +234,10 @@ impl Peer {
             }
             other => format!("{other:?}"),
         };
-        Seen { stream: frame.header.stream_id.get(), what }
+        Seen {
+            stream: frame.header.stream_id.get(),
+            what,
+        }
     }
 
     /// Nothing has come and nothing will without a cause.

@@ -5,7 +5,9 @@ use jackfield_rsocket::wire::{Flags, FrameType, Header, Interaction};
 use super::*;
 
 async fn call(caller: &mut Peer, stream: u32, metadata: &[u8]) -> String {
-    caller.request(stream, request(Interaction::Response, 0, metadata)).await;
+    caller
+        .request(stream, request(Interaction::Response, 0, metadata))
+        .await;
     let seen = caller.sees().await;
     assert_eq!(seen.stream, stream);
     seen.what
@@ -17,17 +19,35 @@ fn what_cannot_be_routed_is_refused_with_a_reason() {
         let world = World::new();
         let _echo = world.echo().await;
         let mut caller = world.caller().await;
-        let other = CompositeBuilder::new().push(Mime::TEXT, b"x").finish().unwrap();
+        let other = CompositeBuilder::new()
+            .push(Mime::TEXT, b"x")
+            .finish()
+            .unwrap();
         let table: [(&[u8], &str); 6] = [
-            (&to("nobody.here.say"), "error INVALID (0x204) RST-900404: service not found: nobody.here"),
-            (&to("echo.Service.say:9"), "error INVALID (0x204) RST-900404: service not found: echo.Service:9"),
-            (&to("dc!echo.Service.say"), "error INVALID (0x204) RST-900404: service not found: dc!echo.Service"),
+            (
+                &to("nobody.here.say"),
+                "error INVALID (0x204) RST-900404: service not found: nobody.here",
+            ),
+            (
+                &to("echo.Service.say:9"),
+                "error INVALID (0x204) RST-900404: service not found: echo.Service:9",
+            ),
+            (
+                &to("dc!echo.Service.say"),
+                "error INVALID (0x204) RST-900404: service not found: dc!echo.Service",
+            ),
             (
                 &to("echo.Service.say?e=ip:9.9.9.9&"),
                 "error INVALID (0x204) RST-900405: service echo.Service has no instance at endpoint ip:9.9.9.9",
             ),
-            (&other, "error INVALID (0x204) RST-600404: request has no routing metadata (0x7E or 0x50)"),
-            (b"\xFE\x00\x00\xFFx", "error INVALID (0x204) RST-600500: composite metadata cannot be read"),
+            (
+                &other,
+                "error INVALID (0x204) RST-600404: request has no routing metadata (0x7E or 0x50)",
+            ),
+            (
+                b"\xFE\x00\x00\xFFx",
+                "error INVALID (0x204) RST-600500: composite metadata cannot be read",
+            ),
         ];
         for (at, (metadata, expected)) in table.into_iter().enumerate() {
             let what = call(&mut caller, 2 * at as u32 + 1, metadata).await;
@@ -60,7 +80,9 @@ fn services_are_found_by_every_spelling() {
         .enumerate()
         {
             let near = 2 * at as u32 + 1;
-            caller.request(near, request(Interaction::Response, 0, &to(route))).await;
+            caller
+                .request(near, request(Interaction::Response, 0, &to(route)))
+                .await;
             let far = users.sees().await.stream;
             users.payload(far, "NC", b"yes").await;
             assert_eq!(caller.sees().await, seen(near, "payload NC yes"), "{route}");
@@ -77,10 +99,13 @@ fn poison_frames_stay_with_their_sender() {
         let mut echo = world.echo().await;
         let mut good = world.caller().await;
         let metadata = to("echo.Service.count");
-        good.request(1, request(Interaction::Stream, 9, &metadata)).await;
+        good.request(1, request(Interaction::Stream, 9, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 2);
         let frame = |stream, frame_type, flags, body: &[u8]| {
-            let mut out = Header::new(id(stream), FrameType(frame_type), flags).encode().to_vec();
+            let mut out = Header::new(id(stream), FrameType(frame_type), flags)
+                .encode()
+                .to_vec();
             out.extend_from_slice(body);
             out
         };
@@ -91,7 +116,10 @@ fn poison_frames_stay_with_their_sender() {
             (frame(1, 0x0F, Flags::IGNORE, b""), false),
             (frame(1, 0x0F, Flags::NONE, b""), true),
             (frame(1, 0x3F, Flags::NONE, &[0, 0, 0, 1]), true),
-            (frame(1, 0x0A, Flags::METADATA.with(Flags::NEXT), &[0, 0, 9, 1]), true),
+            (
+                frame(1, 0x0A, Flags::METADATA.with(Flags::NEXT), &[0, 0, 9, 1]),
+                true,
+            ),
             (frame(1, 0x08, Flags::NONE, &[0; 4]), false),
             (frame(1, 0x0A, Flags::NONE, b"neither"), false),
             (frame(0, 0x09, Flags::NONE, b""), false),
@@ -104,7 +132,8 @@ fn poison_frames_stay_with_their_sender() {
             (frame(0, 0x0D, Flags::NONE, &[0; 22]), true),
         ] {
             let mut bad = world.caller().await;
-            bad.request(1, request(Interaction::Channel, 1, &metadata)).await;
+            bad.request(1, request(Interaction::Channel, 1, &metadata))
+                .await;
             let opened = echo.sees().await;
             far += 2;
             assert_eq!(opened, seen(far, "Channel n=1 hello"));
@@ -117,7 +146,11 @@ fn poison_frames_stay_with_their_sender() {
                 assert_eq!(echo.sees().await, seen(far, "cancel"), "{poison:02x?}");
             }
             echo.payload(2, "N", b"go on").await;
-            assert_eq!(good.sees().await, seen(1, "payload N go on"), "{poison:02x?}");
+            assert_eq!(
+                good.sees().await,
+                seen(1, "payload N go on"),
+                "{poison:02x?}"
+            );
         }
     });
 }
@@ -131,10 +164,16 @@ fn a_wrong_first_frame_is_answered_and_the_connection_ends() {
         let mut echo = world.echo().await;
         let metadata = to("echo.Service.say");
         let mut early = world.dial();
-        early.request(1, request(Interaction::Response, 0, &metadata)).await;
+        early
+            .request(1, request(Interaction::Response, 0, &metadata))
+            .await;
         let what = early.sees().await;
         assert_eq!(what.stream, 0);
-        assert!(what.what.starts_with("error INVALID_SETUP (0x001) RST-500402"), "{what:?}");
+        assert!(
+            what.what
+                .starts_with("error INVALID_SETUP (0x001) RST-500402"),
+            "{what:?}"
+        );
         assert!(early.raw().await.is_none());
 
         let mut garbage = world.dial();
@@ -164,11 +203,14 @@ fn registering_is_easy_and_checked() {
         let mut lone = world.dial();
         lone.setup(&[(Mime::SERVICE_REGISTRY, r#"["lone"]"#)]).await;
         let mut named = world.dial();
-        named.setup(&[(Mime::APPLICATION, r#"{"name":"orders"}"#)]).await;
+        named
+            .setup(&[(Mime::APPLICATION, r#"{"name":"orders"}"#)])
+            .await;
         let mut broken = world.dial();
         broken.setup(&[(Mime::APPLICATION, "{")]).await;
         let refusal = broken.sees().await;
-        let expected = "error REJECTED_SETUP (0x003) RST-500402: application metadata cannot be read";
+        let expected =
+            "error REJECTED_SETUP (0x003) RST-500402: application metadata cannot be read";
         assert!(refusal.what.starts_with(expected), "{refusal:?}");
         while world.plane.directory.apps().len() < 2 {
             tokio::task::yield_now().await;
@@ -182,7 +224,9 @@ fn registering_is_easy_and_checked() {
             tokio::task::yield_now().await;
         }
         // A second SETUP changes nothing.
-        named.setup(&[(Mime::SERVICE_REGISTRY, r#"["late"]"#)]).await;
+        named
+            .setup(&[(Mime::SERVICE_REGISTRY, r#"["late"]"#)])
+            .await;
         named.sees_nothing().await;
         assert!(world.plane.directory.services().is_empty());
     });

@@ -12,7 +12,9 @@ fn a_request_and_its_answer_cross_under_two_numbers() {
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.say");
         for (near, far) in [(1, 2), (5, 4)] {
-            caller.request(near, request(Interaction::Response, 0, &metadata)).await;
+            caller
+                .request(near, request(Interaction::Response, 0, &metadata))
+                .await;
             assert_eq!(echo.sees().await, seen(far, "Response n=0 hello"));
             echo.payload(far, "NC", b"world").await;
             assert_eq!(caller.sees().await, seen(near, "payload NC world"));
@@ -28,9 +30,11 @@ fn two_callers_with_the_same_ids_never_meet() {
         let mut echo = world.echo().await;
         let (mut one, mut two) = (world.caller().await, world.caller().await);
         let metadata = to("echo.Service.say");
-        one.request(1, request(Interaction::Response, 0, &metadata)).await;
+        one.request(1, request(Interaction::Response, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 2);
-        two.request(1, request(Interaction::Response, 0, &metadata)).await;
+        two.request(1, request(Interaction::Response, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 4);
         echo.payload(4, "NC", b"for two").await;
         echo.payload(2, "NC", b"for one").await;
@@ -48,19 +52,26 @@ fn the_metadata_and_all_bytes_arrive_unchanged() {
         let metadata = to("echo.Service.say");
         for len in [0, 1, 4000, 5000, 1 << 20] {
             let data: Vec<u8> = (0..len).map(|n| n as u8).collect();
-            let whole = Request { data: &data, ..request(Interaction::Response, 0, &metadata) };
+            let whole = Request {
+                data: &data,
+                ..request(Interaction::Response, 0, &metadata)
+            };
             let near = 2 * len as u32 + 1;
             let sending = caller.request(near, whole);
             let (_, frame) = tokio::join!(sending, echo.raw());
             let frame = frame.unwrap();
             let frame = Frame::decode(&frame).unwrap();
-            let Body::Request(request) = frame.body else { panic!("a request") };
+            let Body::Request(request) = frame.body else {
+                panic!("a request")
+            };
             assert_eq!(request.metadata, Some(&metadata[..]));
             assert!(request.data == data, "{len}");
             let far = frame.header.stream_id.get();
             let (_, reply) = tokio::join!(echo.payload(far, "NC", &data), caller.raw());
             let reply = reply.unwrap();
-            let Body::Payload(payload) = Frame::decode(&reply).unwrap().body else { panic!() };
+            let Body::Payload(payload) = Frame::decode(&reply).unwrap().body else {
+                panic!()
+            };
             assert!(payload.data == data, "{len}");
         }
     });
@@ -74,10 +85,14 @@ fn fire_and_forget_leaves_nothing_behind() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.tell");
-        caller.request(1, request(Interaction::FireAndForget, 0, &metadata)).await;
+        caller
+            .request(1, request(Interaction::FireAndForget, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(2, "FireAndForget n=0 hello"));
         let unknown = to("nobody.there");
-        caller.request(3, request(Interaction::FireAndForget, 0, &unknown)).await;
+        caller
+            .request(3, request(Interaction::FireAndForget, 0, &unknown))
+            .await;
         echo.payload(2, "NC", b"unasked").await;
         caller.sees_nothing().await;
         assert_eq!(world.plane.directory.apps()[0].in_flight, 0);
@@ -91,7 +106,9 @@ fn a_stream_runs_on_its_own_credit_until_complete() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.count");
-        caller.request(1, request(Interaction::Stream, 3, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Stream, 3, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(2, "Stream n=3 hello"));
         echo.payload(2, "N", b"one").await;
         assert_eq!(caller.sees().await, seen(1, "payload N one"));
@@ -117,11 +134,15 @@ fn cancel_crosses_and_ends_the_stream() {
         let mut echo = world.echo().await;
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.count");
-        for (near, far, interaction) in
-            [(1, 2, Interaction::Stream), (3, 4, Interaction::Response), (5, 6, Interaction::Channel)]
-        {
+        for (near, far, interaction) in [
+            (1, 2, Interaction::Stream),
+            (3, 4, Interaction::Response),
+            (5, 6, Interaction::Channel),
+        ] {
             let n = u32::from(interaction.has_credit()) * 3;
-            caller.request(near, request(interaction, n, &metadata)).await;
+            caller
+                .request(near, request(interaction, n, &metadata))
+                .await;
             assert_eq!(echo.sees().await.stream, far);
             caller.cancel(near).await;
             assert_eq!(echo.sees().await, seen(far, "cancel"));
@@ -145,10 +166,15 @@ fn errors_arrive_unchanged() {
             (1, 0x301, "0x00000301"),
             (2, 0xFFFF_FFFE, "0xfffffffe"),
         ] {
-            caller.request(2 * at + 1, request(Interaction::Response, 0, &metadata)).await;
+            caller
+                .request(2 * at + 1, request(Interaction::Response, 0, &metadata))
+                .await;
             let far = echo.sees().await.stream;
             echo.error(far, code, "no luck").await;
-            assert_eq!(caller.sees().await, seen(2 * at + 1, format!("error {name} no luck")));
+            assert_eq!(
+                caller.sees().await,
+                seen(2 * at + 1, format!("error {name} no luck"))
+            );
         }
     });
 }
@@ -162,7 +188,9 @@ fn channels_run_both_ways_and_close_by_halves() {
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.talk");
 
-        caller.request(1, request(Interaction::Channel, 5, &metadata)).await;
+        caller
+            .request(1, request(Interaction::Channel, 5, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(2, "Channel n=5 hello"));
         echo.request_n(2, 2).await;
         assert_eq!(caller.sees().await, seen(1, "credit 2"));
@@ -178,7 +206,9 @@ fn channels_run_both_ways_and_close_by_halves() {
         assert_eq!(caller.sees().await, seen(1, "payload NC B"));
 
         // The responder wants no more, and goes on itself.
-        caller.request(3, request(Interaction::Channel, 5, &metadata)).await;
+        caller
+            .request(3, request(Interaction::Channel, 5, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 4);
         echo.cancel(4).await;
         assert_eq!(caller.sees().await, seen(3, "cancel"));
@@ -188,10 +218,15 @@ fn channels_run_both_ways_and_close_by_halves() {
         assert_eq!(caller.sees().await, seen(3, "payload C "));
 
         // An ERROR of the requester ends both directions.
-        caller.request(5, request(Interaction::Channel, 5, &metadata)).await;
+        caller
+            .request(5, request(Interaction::Channel, 5, &metadata))
+            .await;
         assert_eq!(echo.sees().await.stream, 6);
         caller.error(5, 0x201, "enough").await;
-        assert_eq!(echo.sees().await, seen(6, "error APPLICATION_ERROR (0x201) enough"));
+        assert_eq!(
+            echo.sees().await,
+            seen(6, "error APPLICATION_ERROR (0x201) enough")
+        );
         echo.payload(6, "N", b"late").await;
         caller.sees_nothing().await;
     });
@@ -206,9 +241,11 @@ fn metadata_in_pieces_routes_when_it_is_whole() {
         let mut caller = world.caller().await;
         let metadata = to("echo.Service.say");
         let (head, tail) = metadata.split_at(7);
-        for (near, interaction) in
-            [(1, Interaction::Stream), (3, Interaction::FireAndForget), (5, Interaction::Response)]
-        {
+        for (near, interaction) in [
+            (1, Interaction::Stream),
+            (3, Interaction::FireAndForget),
+            (5, Interaction::Response),
+        ] {
             let n = u32::from(interaction.has_credit()) * 2;
             let first = Request {
                 follows: true,
@@ -220,7 +257,10 @@ fn metadata_in_pieces_routes_when_it_is_whole() {
                 caller.request_n(near, 4).await;
             }
             echo.sees_nothing().await;
-            let rest = Payload { metadata: Some(tail), ..payload("N", b"data") };
+            let rest = Payload {
+                metadata: Some(tail),
+                ..payload("N", b"data")
+            };
             caller.send(|out| rest.encode(id(near), out)).await;
             let far = near + 1;
             let expected = seen(far, format!("{interaction:?} n={n} +"));
@@ -240,7 +280,8 @@ fn an_app_may_call_itself_and_be_called() {
         let world = World::new();
         let mut echo = world.echo().await;
         let metadata = to("echo.Service.say");
-        echo.request(1, request(Interaction::Response, 0, &metadata)).await;
+        echo.request(1, request(Interaction::Response, 0, &metadata))
+            .await;
         assert_eq!(echo.sees().await, seen(2, "Response n=0 hello"));
         echo.payload(2, "NC", b"me").await;
         assert_eq!(echo.sees().await, seen(1, "payload NC me"));
