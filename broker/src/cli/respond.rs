@@ -60,7 +60,7 @@ impl Respond {
     }
 
     /// Fails when the first connection does; later ones are tried again and again.
-    async fn serve(&self) -> Result<(), Failure> {
+    pub(super) async fn serve(&self) -> Result<(), Failure> {
         let mut pause = PAUSE_MIN;
         let mut served = false;
         loop {

@@ -19,6 +19,9 @@ use super::{
     signals::{Signals, Wish},
 };
 
+/// The page that explains a drain.
+const DRAINING: u32 = 910_503;
+
 /// The running broker.
 pub struct Server {
     pub(super) relay: Arc<Relay>,
@@ -27,7 +30,7 @@ pub struct Server {
     pub(super) drains: mpsc::Receiver<Option<Duration>>,
     pub(super) grace: Duration,
     pub(super) admin: Admin,
-    #[expect(dead_code, reason = "held for its drop: it ends last")]
+    /// Ends last.
     pub(super) publisher: Publisher,
 }
 
@@ -49,6 +52,10 @@ impl Server {
         &self.relay
     }
 
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.publisher.directory
+    }
+
     /// Reads the configuration again, soon.
     pub fn reload(&self) {
         self.reloading.demand();
@@ -67,7 +74,7 @@ impl Server {
             }
         };
         let seconds = grace.as_secs_f64();
-        tracing::info!(code = "RST-910503", cause, seconds, "draining");
+        tracing::info!(code = DRAINING, cause, seconds, "draining");
         let relay = Arc::clone(&self.relay);
         tokio::select! {
             cut = self.drain(grace) => Ok(cut),
@@ -82,7 +89,7 @@ impl Server {
     pub async fn drain(mut self, grace: Duration) -> usize {
         self.listening.clear();
         let cut = self.relay.drain(grace).await;
-        tracing::info!(cut, "drained");
+        tracing::info!(code = DRAINING, cut, "drained");
         cut
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Explain {
 
 /// One page, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Page {
+pub(super) struct Page {
     /// `RST-900404`, `0x202`.
     code: &'static str,
     title: &'static str,
@@ -132,7 +132,7 @@ impl Page {
 /// Codes from here on belong to applications.
 const OWN_CODES: u32 = 0x301;
 
-fn find(written: &str) -> Option<Page> {
+pub(super) fn find(written: &str) -> Option<Page> {
     let written = written.trim().to_ascii_uppercase();
     let mut pages = PAGES.into_iter().filter_map(Page::parse);
     if let Some(hex) = written.strip_prefix("0X") {
