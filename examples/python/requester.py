@@ -1,4 +1,4 @@
-"""Calls `greeter.hello` by name: the broker knows who serves it."""
+"""Calls `com.example.Greeter.greet` by name: the broker knows who serves it."""
 import asyncio
 import sys
 from datetime import timedelta
@@ -19,7 +19,8 @@ async def main(broker):
         keep_alive_period=timedelta(seconds=20),
     ) as rsocket:
         # The route travels in the request's metadata: service, dot, method.
-        reply = await rsocket.request_response(Payload(b"Python", composite(route("greeter.hello"))))
+        metadata = composite(route("com.example.Greeter.greet"))
+        reply = await rsocket.request_response(Payload(b"Python", metadata))
         print(reply.data.decode())
 
 

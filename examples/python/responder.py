@@ -1,4 +1,4 @@
-"""Serves `greeter` through the broker, over one connection that this program opened: no port of its own."""
+"""Serves `com.example.Greeter` through the broker, over one connection that this program opened."""
 import asyncio
 import sys
 from datetime import timedelta
@@ -12,9 +12,11 @@ from rsocket.rsocket_client import RSocketClient
 from rsocket.transports.tcp import TransportTCP
 
 # Registering: who we are, and what we serve.
+APP = b'{"name":"greeter-py"}'
+SERVICES = b'{"published":["com.example.Greeter"]}'
 REGISTRATION = composite(
-    metadata_item(b'{"name":"greeter-py"}', b"message/x.rsocket.application+json"),
-    metadata_item(b'{"published":["greeter"]}', b"message/x.rsocket.service.registry.v0+json"),
+    metadata_item(APP, b"message/x.rsocket.application+json"),
+    metadata_item(SERVICES, b"message/x.rsocket.service.registry.v0+json"),
 )
 
 
@@ -35,7 +37,7 @@ async def main(broker):
         setup_payload=Payload(None, REGISTRATION),
         keep_alive_period=timedelta(seconds=20),
     ):
-        print("serving greeter", flush=True)
+        print("serving com.example.Greeter", flush=True)
         await asyncio.Event().wait()
 
 

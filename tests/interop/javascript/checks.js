@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { APPLICATION_ERROR, CUSTOM_ERROR } from "./service.js";
 
 const ENDLESS = 0x7fffffff;
+const LENGTHS = Array.from({ length: 100 }, (_, i) => 10 + i * 10);
 const TEXT = "no such order: 42 — ünïcode";
 
 export async function runChecks(peer, { service, items, size, only, brief }) {
@@ -38,13 +39,13 @@ const CHECKS = [
   ["stream-credit", 120, (subject) => stream(subject, 64)],
   ["stream-endless", 120, (subject) => stream(subject, ENDLESS)],
   ["stream-cancel", 10, cancel],
-  ["channel-echo", 20, (subject) => channel(subject, Array.from({ length: 100 }, (_, i) => 10 + i * 10))],
+  ["channel-echo", 20, (subject) => channel(subject, LENGTHS)],
   ["channel-empty", 10, (subject) => channel(subject, [5, 0, 5])],
   ["fnf", 10, fireAndForget],
-  ["error-rr", 10, ({ peer, service }) => refused(peer.call(`${service}.fail`, TEXT), APPLICATION_ERROR, TEXT)],
-  ["error-custom", 10, ({ peer, service }) => refused(peer.call(`${service}.fail-custom`, TEXT), CUSTOM_ERROR, TEXT)],
+  ["error-rr", 10, (subject) => fails(subject, "fail", APPLICATION_ERROR)],
+  ["error-custom", 10, (subject) => fails(subject, "fail-custom", CUSTOM_ERROR)],
   ["error-stream", 10, errorInStream],
-  ["unknown-route", 10, ({ peer }) => refused(peer.call("no.such.service", "x"), 0x204, /RST-900404/)],
+  ["unknown-route", 10, unknown],
 ];
 
 async function echo(peer, service, size) {
@@ -80,7 +81,10 @@ async function many({ peer, service }) {
   return `${calls} calls`;
 }
 
-/** Counts numbered items, asks for `step` more whenever `step` have come, and never takes one uncredited. */
+/**
+ * Counts numbered items, asks for `step` more whenever `step` have come, and never takes one
+ * uncredited.
+ */
 async function stream({ peer, service, items, size }, step) {
   let [received, granted] = [0, step];
   await new Promise((resolve, reject) => {
@@ -140,6 +144,14 @@ async function fireAndForget({ peer, service }) {
   for (let i = 0; i < 10; i++) peer.send(`${service}.count`, pattern(i));
   await until(async () => (await count(peer, `${service}.fnf-count`)) === before + 10);
   return "10 arrived";
+}
+
+function fails({ peer, service }, method, code) {
+  return refused(peer.call(`${service}.${method}`, TEXT), code, TEXT);
+}
+
+function unknown({ peer }) {
+  return refused(peer.call("no.such.service", "x"), 0x204, /RST-900404/);
 }
 
 async function errorInStream({ peer, service }) {

@@ -1,7 +1,7 @@
 // What every responder serves, in terms that both generations of the client can carry.
 //
-// A handler of one value returns a Buffer or throws a Fault. A stream handler returns an iterator of
-// Buffers; the client pulls one per credit, and calls `return` on it when the stream is cancelled.
+// A handler of one value returns a Buffer or throws a Fault. A stream handler returns an iterator
+// of Buffers; the client pulls one per credit, and calls `return` on it when it is cancelled.
 
 /** An error with a code of its own, for clients that can send one. */
 export class Fault extends Error {

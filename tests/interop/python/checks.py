@@ -58,8 +58,8 @@ class Checks:
             ("channel-echo", 20, lambda: self.channel(range(10, 1010, 10))),
             ("channel-empty", 10, lambda: self.channel([5, 0, 5])),
             ("fnf", 10, self.fire_and_forget),
-            ("error-rr", 10, lambda: refused(self.call("fail", TEXT.encode()), APPLICATION_ERROR, TEXT)),
-            ("error-custom", 10, lambda: refused(self.call("fail-custom", TEXT.encode()), CUSTOM_ERROR, TEXT)),
+            ("error-rr", 10, lambda: self.error("fail", APPLICATION_ERROR)),
+            ("error-custom", 10, lambda: self.error("fail-custom", CUSTOM_ERROR)),
             ("error-stream", 10, self.error_in_stream),
             ("unknown-route", 10, self.unknown_route),
         ]
@@ -81,7 +81,7 @@ class Checks:
         return f"{size} B"
 
     async def metadata(self):
-        """The responder sends back the request's metadata as data: the broker must not have touched it."""
+        """The responder sends back the request's metadata as data: the broker must not touch it."""
         answer = await self.call("echo-metadata")
         same(answer.data, metadata(f"{self.service}.echo-metadata"))
 
@@ -99,7 +99,7 @@ class Checks:
         return "1000 calls"
 
     async def stream(self, step):
-        """Counts numbered items, asks for `step` more whenever `step` came, and never takes one uncredited."""
+        """Counts numbered items, `step` asked for at a time, and never takes one uncredited."""
         sink = Sink(step, self.items)
         self.request("range", f"{self.items} {self.size}".encode(), step, sink)
         await sink.end
@@ -127,10 +127,14 @@ class Checks:
     async def fire_and_forget(self):
         before = await self.count("fnf-count")
         for i in range(10):
-            await self.rsocket.fire_and_forget(Payload(pattern(i), metadata(f"{self.service}.count")))
+            payload = Payload(pattern(i), metadata(f"{self.service}.count"))
+            await self.rsocket.fire_and_forget(payload)
         while await self.count("fnf-count") != before + 10:
             await asyncio.sleep(0.01)
         return "10 arrived"
+
+    async def error(self, method, code):
+        return await refused(self.call(method, TEXT.encode()), code, TEXT)
 
     async def error_in_stream(self):
         sink = Sink(ENDLESS)
@@ -140,17 +144,18 @@ class Checks:
         return "after 3 items"
 
     async def unknown_route(self):
-        return await refused(call(self.rsocket, "no.such.service", b"x"), 0x204, "RST-900404.*")
+        answer = call(self.rsocket, "no.such.service", b"x")
+        return await refused(answer, 0x204, "RST-900404.*")
 
 
 class Sink(Subscriber):
     """Takes items in order, within credit; `end` says how the stream ended."""
 
-    def __init__(self, step, total=None, cancel_at=None, check=lambda i, data: int(data.rstrip(b".")) == i):
+    def __init__(self, step, total=None, cancel_at=None, check=None):
         self.step = self.granted = step
         self.total = total
         self.cancel_at = cancel_at
-        self.check = check
+        self.check = check or (lambda i, data: int(data.rstrip(b".")) == i)
         self.received = 0
         self.end = asyncio.get_running_loop().create_future()
 
@@ -164,7 +169,8 @@ class Sink(Subscriber):
             return self.stop(AssertionError(f"item {self.received} is {payload.data!r}"))
         self.received += 1
         if self.received > self.granted:
-            return self.stop(AssertionError(f"{self.received} items for a credit of {self.granted}"))
+            text = f"{self.received} items for a credit of {self.granted}"
+            return self.stop(AssertionError(text))
         if is_complete:
             self.on_complete()
         elif self.received == self.cancel_at:
@@ -235,7 +241,9 @@ def same(found, wanted):
 
 
 def short(value):
-    return f"{len(value)} bytes {value[:32]!r}" if isinstance(value, (bytes, bytearray)) else repr(value)
+    if isinstance(value, (bytes, bytearray)):
+        return f"{len(value)} bytes {value[:32]!r}"
+    return repr(value)
 
 
 def pattern(size):

@@ -136,26 +136,21 @@ fn folder() -> PathBuf {
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(binary) = env::var_os("JACKFIELD_BIN") {
-            return binary.into();
-        }
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "jackfield",
-            "--bin",
-            "jackfield",
-        ]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        let test = env::current_exe().expect("the path of this test");
-        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.status().expect("cargo runs");
-        assert!(status.success(), "cargo cannot build jackfield");
-        profile.join("jackfield")
+        env::var_os("JACKFIELD_BIN").map_or_else(|| build("jackfield", "jackfield"), PathBuf::from)
     })
+}
+
+/// Builds a program of this workspace as the tests were built, and says where it is.
+pub(crate) fn build(package: &str, program: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", package, "--bin", program]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let test = env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "cargo cannot build {program}");
+    profile.join(program)
 }

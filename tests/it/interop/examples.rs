@@ -1,16 +1,21 @@
 //! The examples that people copy: each responder serves, and its requester prints the greeting.
 
 use std::{
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
 use super::{
-    broker::{Broker, Transport},
+    broker::{Broker, Transport, build},
     client::{installed, java, root},
     process::Process,
 };
+
+#[test]
+fn rust() {
+    let program = |file| Command::new(build("jackfield-examples", file));
+    greets("rust", &["Hello, Ada!", "100 items"], program);
+}
 
 #[test]
 fn javascript() {
@@ -19,7 +24,7 @@ fn javascript() {
         &["examples/javascript/node_modules"],
         "js",
     ) {
-        greets("javascript", "JavaScript", |file| {
+        greets("javascript", &["Hello, JavaScript!"], |file| {
             let mut node = Command::new("node");
             node.arg(format!("{file}.js"));
             node
@@ -34,7 +39,7 @@ fn python() {
         &["examples/python/.venv/bin/python"],
         "python",
     ) {
-        greets("python", "Python", |file| {
+        greets("python", &["Hello, Python!"], |file| {
             let mut python = Command::new(".venv/bin/python");
             python.arg(format!("{file}.py"));
             python
@@ -49,7 +54,7 @@ fn java_classes() {
         &["examples/java/target/example.jar"],
         "java",
     ) {
-        greets("java", "Java", |file| {
+        greets("java", &["Hello, Java!"], |file| {
             let mut java = java();
             java.args(["-cp", "target/classes:target/dependency/*"]);
             java.arg(file[..1].to_uppercase() + &file[1..]);
@@ -58,33 +63,32 @@ fn java_classes() {
     }
 }
 
-fn greets(folder: &str, greeted: &str, command: impl Fn(&str) -> Command) {
+/// `program` makes the command of `responder` and of `requester`.
+fn greets(folder: &str, greeting: &[&str], program: impl Fn(&'static str) -> Command) {
     let broker = Broker::start();
     let home = root().join("examples").join(folder);
     let start = |file| {
-        let mut command = command(file);
+        let mut command = program(file);
         command.arg(broker.uri(Transport::Tcp)).current_dir(&home);
         Process::start(file, command, broker.folder())
     };
     let responder = start("responder");
     responder.expect("line that says it serves", |line| {
-        (line == "serving greeter").then_some(())
+        (line.starts_with("serving") || line == "ready").then_some(())
     });
-    // It says so when its SETUP is on the way; until the broker has read that, it knows no greeter.
+    // It says so when its SETUP is on the way; until the broker has read that, nobody greets.
     let end = Instant::now() + Duration::from_secs(20);
     loop {
-        let (lines, status) = start("requester").finish(Duration::from_secs(20));
+        let requester = start("requester");
+        let errors = requester.errors_file();
+        let (lines, status) = requester.finish(Duration::from_secs(20));
         if status.is_some_and(|status| status.success()) {
-            assert_eq!(lines, [format!("Hello, {greeted}!")]);
+            assert_eq!(lines, greeting);
             return;
         }
-        let said = said(broker.folder(), &lines);
+        let errors = std::fs::read_to_string(errors).unwrap_or_default();
+        let said = format!("{}\n{errors}", lines.join("\n"));
         let early = said.contains("RST-900404") && Instant::now() < end;
         assert!(early, "{folder}: {said}\nbroker: {}", broker.errors());
     }
-}
-
-fn said(folder: &Path, lines: &[String]) -> String {
-    let errors = std::fs::read_to_string(folder.join("requester.err")).unwrap_or_default();
-    format!("{}\n{errors}", lines.join("\n"))
 }

@@ -94,6 +94,11 @@ impl Process {
         }
     }
 
+    /// Where its standard error goes.
+    pub(crate) fn errors_file(&self) -> PathBuf {
+        self.errors.clone()
+    }
+
     /// The last lines of standard error.
     pub(crate) fn errors(&self) -> String {
         let text = fs::read_to_string(&self.errors).unwrap_or_default();

@@ -2,7 +2,12 @@
 import { RSocketConnector, RSocketError } from "rsocket-core";
 import { TcpClientTransport } from "rsocket-tcp-client";
 import { WebsocketClientTransport } from "rsocket-websocket-client";
-import { decodeCompositeMetadata, decodeRoutes, encodeCompositeMetadata, encodeRoute } from "rsocket-composite-metadata";
+import {
+  decodeCompositeMetadata,
+  decodeRoutes,
+  encodeCompositeMetadata,
+  encodeRoute,
+} from "rsocket-composite-metadata";
 import WebSocket from "ws";
 import { pump } from "../pump.js";
 
@@ -32,7 +37,7 @@ export async function connect(broker, name, handlers) {
 
 function transport({ protocol, hostname, port, href }) {
   return protocol === "tcp:"
-    ? new TcpClientTransport({ connectionOptions: { host: hostname, port: Number(port), noDelay: true } })
+    ? new TcpClientTransport({ connectionOptions: { host: hostname, port, noDelay: true } })
     : new WebsocketClientTransport({ url: href, wsCreator: (url) => new WebSocket(url) });
 }
 

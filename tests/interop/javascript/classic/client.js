@@ -1,5 +1,5 @@
-// The test peer's face over rsocket-js 0.0.x. This client sends every message in one frame, and every
-// error with code 0x201; it spells the registering entries by their full MIME text.
+// The test peer's face over rsocket-js 0.0.x. This client sends every message in one frame, and
+// every error with code 0x201; it spells the registering entries by their full MIME text.
 import core from "rsocket-core";
 import flowable from "rsocket-flowable";
 import tcp from "rsocket-tcp-client";
@@ -124,7 +124,8 @@ function settle(single) {
 
 /** This client puts the frame's code and text aside; the checks want them in the usual place. */
 function plain(fault) {
-  return fault.source ? Object.assign(new Error(fault.source.message), { code: fault.source.code }) : fault;
+  if (!fault.source) return fault;
+  return Object.assign(new Error(fault.source.message), { code: fault.source.code });
 }
 
 function responder({ single, fnf, stream }) {

@@ -9,7 +9,7 @@ import io.rsocket.util.DefaultPayload;
 import java.net.URI;
 import java.util.List;
 
-/** Calls {@code greeter.hello} by name: the broker knows who serves it. */
+/** Calls {@code com.example.Greeter.greet} by name: the broker knows who serves it. */
 public final class Requester {
   public static void main(String[] args) {
     var broker = URI.create(args.length > 0 ? args[0] : "tcp://127.0.0.1:9999");
@@ -27,7 +27,7 @@ public final class Requester {
         metadata,
         buffers,
         WellKnownMimeType.MESSAGE_RSOCKET_ROUTING,
-        TaggingMetadataCodec.createTaggingContent(buffers, List.of("greeter.hello")));
+        TaggingMetadataCodec.createTaggingContent(buffers, List.of("com.example.Greeter.greet")));
 
     var data = Unpooled.wrappedBuffer("Java".getBytes());
     var reply = rsocket.requestResponse(DefaultPayload.create(data, metadata)).block();

@@ -10,7 +10,10 @@ import io.rsocket.util.DefaultPayload;
 import java.net.URI;
 import reactor.core.publisher.Mono;
 
-/** Serves {@code greeter} through the broker, over one connection that this program opened. */
+/**
+ * Serves {@code com.example.Greeter} through the broker, over one connection that this program
+ * opened.
+ */
 public final class Responder {
   public static void main(String[] args) {
     var broker = URI.create(args.length > 0 ? args[0] : "tcp://127.0.0.1:9999");
@@ -26,7 +29,7 @@ public final class Responder {
         registration,
         ByteBufAllocator.DEFAULT,
         "message/x.rsocket.service.registry.v0+json",
-        Unpooled.copiedBuffer("{\"published\":[\"greeter\"]}", UTF_8));
+        Unpooled.copiedBuffer("{\"published\":[\"com.example.Greeter\"]}", UTF_8));
 
     var greeter =
         SocketAcceptor.forRequestResponse(
@@ -40,7 +43,7 @@ public final class Responder {
             .connect(TcpClientTransport.create(broker.getHost(), broker.getPort()))
             .block();
 
-    System.out.println("serving greeter");
+    System.out.println("serving com.example.Greeter");
     rsocket.onClose().block();
   }
 }

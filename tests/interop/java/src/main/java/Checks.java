@@ -168,7 +168,8 @@ final class Checks {
         .flatMap(
             before ->
                 Flux.range(0, 10)
-                    .concatMap(i -> peer.fireAndForget(Peer.payload(service + ".count", pattern(i))))
+                    .map(i -> Peer.payload(service + ".count", pattern(i)))
+                    .concatMap(peer::fireAndForget)
                     .then(
                         count("fnf-count")
                             .filter(now -> now == before + 10)

@@ -63,7 +63,9 @@ public final class Peer {
             .keepAlive(Duration.ofSeconds(20), Duration.ofSeconds(90))
             .fragment(16 * 1024)
             .acceptor(SocketAcceptor.with(handler));
-    if (name != null) connector.setupPayload(DefaultPayload.create(new byte[0], registration(name)));
+    if (name != null) {
+      connector.setupPayload(DefaultPayload.create(new byte[0], registration(name)));
+    }
     return connector.connect(transport(broker)).block();
   }
 
