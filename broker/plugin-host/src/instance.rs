@@ -19,7 +19,7 @@ use crate::{
     imports::{Counter, Gauge},
     limits::{CpuLimit, MemoryLimit},
     names::Names,
-    plugin::Plugin,
+    plugin::{Plugin, mismatch},
     verdict::checked,
 };
 
@@ -77,11 +77,9 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         store.set_hostcall_fuel(LIFTED_BYTES_MAX);
         arm(&mut store, deadline);
-        match start(plugin, &mut store, settings) {
-            Ok((filter, Ok(()))) => Ok(Self { store, filter }),
-            Ok((_, Err(message))) => Err(PluginError::Refused(first_line(&message))),
-            Err(error) => Err(fault(&mut store, &error)),
-        }
+        let (filter, configured) = start(plugin, &mut store, settings)?;
+        configured.map_err(|message| PluginError::Refused(first_line(&message)))?;
+        Ok(Self { store, filter })
     }
 
     /// One call of the hook `routing-filter`.
@@ -132,14 +130,20 @@ fn start(
     plugin: &Plugin,
     store: &mut Store<State>,
     settings: &str,
-) -> wasmtime::Result<(WithRoutingFilter, Configured)> {
-    let instance = plugin.linked.instantiate(&mut *store)?;
-    let lifecycle: WithLifecycle = plugin.lifecycle.load(&mut *store, &instance)?;
-    let filter = plugin.filter.load(&mut *store, &instance)?;
-    let configured = lifecycle
-        .jackfield_plugin_lifecycle()
-        .call_configure(store, settings)?;
-    Ok((filter, configured))
+) -> Result<(WithRoutingFilter, Configured), PluginError> {
+    let linked = plugin.linked.instantiate(&mut *store);
+    let instance = linked.map_err(|error| fault(store, &error))?;
+    let lifecycle: WithLifecycle = plugin
+        .lifecycle
+        .load(&mut *store, &instance)
+        .map_err(mismatch)?;
+    let filter = plugin
+        .filter
+        .load(&mut *store, &instance)
+        .map_err(mismatch)?;
+    let lifecycle = lifecycle.jackfield_plugin_lifecycle();
+    let configured = lifecycle.call_configure(&mut *store, settings);
+    Ok((filter, configured.map_err(|error| fault(store, &error))?))
 }
 
 /// What the runtime's error means for the operator.

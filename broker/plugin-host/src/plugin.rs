@@ -81,6 +81,6 @@ fn link(
     linked.map_err(mismatch)
 }
 
-fn mismatch(error: wasmtime::Error) -> PluginError {
+pub(crate) fn mismatch(error: wasmtime::Error) -> PluginError {
     PluginError::Mismatch(format!("{error:#}"))
 }

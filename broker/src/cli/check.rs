@@ -13,7 +13,7 @@ use crate::{
 use super::{
     exit::Failure,
     print::{print_json, print_text},
-    settings::{ConfigArgs, refuse},
+    settings::ConfigArgs,
 };
 
 #[derive(Args, Debug)]
@@ -55,7 +55,7 @@ impl Check {
             // The exit code is what counts when standard output is gone.
             let _ = print_json(&json!({ "ok": false, "problems": list }));
         }
-        refuse(problems)
+        Failure::placed(problems)
     }
 }
 

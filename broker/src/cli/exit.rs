@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::config::Problems;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     Failed = 1,
@@ -19,6 +21,8 @@ pub(super) enum Exit {
 pub(super) struct Failure {
     pub(super) exit: Exit,
     message: String,
+    /// Whether each line already starts with the place it is about.
+    placed: bool,
 }
 
 impl Failure {
@@ -26,11 +30,27 @@ impl Failure {
         Self {
             exit,
             message: message.to_string(),
+            placed: false,
         }
     }
 
     pub(super) fn failed(message: impl fmt::Display) -> Self {
         Self::new(Exit::Failed, message)
+    }
+
+    /// Problems of a configuration: an editor that reads `file:line:column` wants them bare.
+    pub(super) fn placed(problems: &Problems) -> Self {
+        Self {
+            exit: Exit::Usage,
+            message: problems.to_string(),
+            placed: true,
+        }
+    }
+
+    /// On standard error, as the last word of the program.
+    pub(super) fn report(&self) {
+        let name = if self.placed { "" } else { "jackfield: " };
+        eprintln!("{name}{}", self.message);
     }
 
     pub(super) fn usage(message: impl fmt::Display) -> Self {

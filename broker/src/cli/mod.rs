@@ -18,6 +18,7 @@ mod check;
 mod client;
 mod compile;
 mod completion;
+mod demo;
 mod exit;
 mod explain;
 mod look;
@@ -53,6 +54,8 @@ enum Command {
     Run(run::Run),
     /// Validate the configuration and load every plugin, change nothing
     Check(check::Check),
+    /// See a plugin swapped under load: broker, responders and requester in one process
+    Demo(demo::Demo),
     /// Call a service
     Call(call::Call),
     /// Serve echoes, for trying things out
@@ -84,7 +87,7 @@ pub fn main() -> ExitCode {
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("jackfield: {failure}");
+            failure.report();
             failure.exit.into()
         }
     }
@@ -94,6 +97,7 @@ impl Command {
     fn run(&self) -> Result<(), exit::Failure> {
         match self {
             Self::Run(command) => command.run(),
+            Self::Demo(command) => command.run(),
             Self::Call(command) => command.run(),
             Self::Respond(command) => command.run(),
             Self::Check(command) => command.run(),

@@ -82,7 +82,7 @@ impl Run {
 }
 
 /// One line for each listener, for people and for scripts that wait.
-fn ready_lines(server: &Server) -> String {
+pub(super) fn ready_lines(server: &Server) -> String {
     let rsocket = server.uris().map(|uri| format!("ready {uri}\n"));
     let (http, admin) = (server.http_address(), server.admin_address());
     let http = [

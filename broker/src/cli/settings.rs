@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Loaded, Problems, Setting, Surroundings, load};
+use crate::config::{Loaded, Setting, Surroundings, load};
 
 use super::exit::Failure;
 
@@ -27,10 +27,6 @@ impl ConfigArgs {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        load(&self.surroundings(&[])).map_err(|problems| refuse(&problems))
+        load(&self.surroundings(&[])).map_err(|problems| Failure::placed(&problems))
     }
-}
-
-pub(super) fn refuse(problems: &Problems) -> Failure {
-    Failure::usage(problems)
 }

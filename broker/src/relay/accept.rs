@@ -36,7 +36,7 @@ pub(super) async fn accept(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files, most often: they will be fewer in a moment.
-                tracing::warn!(code = 100_500, %error, "cannot accept a connection");
+                tracing::warn!(code = "RST-100500", %error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -46,7 +46,7 @@ pub(super) async fn accept(
             Err(full) => {
                 plane.metrics.refused_connection(full.as_str());
                 if plane.links.may_log() {
-                    tracing::warn!(code = 500_400, limit = full.as_str(), peer = %accepted.peer(), "connection refused");
+                    tracing::warn!(code = "RST-500400", limit = full.as_str(), peer = %accepted.peer(), "connection refused");
                 }
                 continue;
             }
@@ -87,12 +87,12 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
     match ended.ending {
         Ending::Error { code, text } if code != ErrorCode::CONNECTION_CLOSE => {
             if plane.links.may_log() {
-                tracing::warn!(code = 500_407, link = %id, cut = ended.cut, "connection ended by us: {text}");
+                tracing::warn!(code = "RST-500407", link = %id, cut = ended.cut, "connection ended by us: {text}");
             }
         }
         Ending::Error { text, .. } | Ending::Peer(text) => {
             if plane.links.may_log() {
-                tracing::info!(code = 400_202, link = %id, cut = ended.cut, "disconnected: {text}");
+                tracing::info!(code = "RST-400202", link = %id, cut = ended.cut, "disconnected: {text}");
             }
         }
     }
@@ -120,7 +120,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         }
         Err(Some((code, text))) => {
             if plane.links.may_log() {
-                tracing::warn!(code = 500_406, %peer, "SETUP refused: {text}");
+                tracing::warn!(code = "RST-500406", %peer, "SETUP refused: {text}");
             }
             plane.metrics.refused_connection("setup");
             say_no(&mut io, code, &text).await;
@@ -133,7 +133,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
 fn handshake_failed(plane: &Plane, peer: &str, error: &NetError) {
     plane.metrics.refused_connection("handshake");
     if plane.links.may_log() {
-        tracing::info!(code = 500_402, %peer, %error, "handshake failed");
+        tracing::info!(code = "RST-500402", %peer, %error, "handshake failed");
     }
 }
 
@@ -194,7 +194,7 @@ async fn register(
         let services = instance
             .as_ref()
             .map_or(0, |instance| instance.services().len());
-        tracing::info!(code = 500_200, link = %me.id, %peer, transport, app, services, "connected");
+        tracing::info!(code = "RST-500200", link = %me.id, %peer, transport, app, services, "connected");
     }
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);
     link.instance = instance;

@@ -76,8 +76,8 @@ impl Plane {
     /// Counts a refusal and says so in the log.
     pub(super) fn refused(&self, refusal: &Refusal, link: &Handle) {
         self.metrics.refused(refusal);
-        let code = refusal.rst();
         if self.links.may_log() {
+            let code = refusal.rst().map(|rst| format!("RST-{rst}"));
             tracing::info!(code, link = %link.id, reason = refusal.reason(), "request refused: {}", refusal.text());
         }
     }

@@ -4,7 +4,12 @@
 //! the two runs the responder's transport changes as well, so that every client is seen on every transport
 //! in both parts. With `JACKFIELD_INTEROP=full`, all four combinations run.
 
-use std::{env, fmt::Write, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -108,7 +113,8 @@ fn run(broker: &Broker, pair: Pair) -> Vec<String> {
 #[derive(Default)]
 struct Report {
     table: String,
-    reasons: Vec<String>,
+    /// Check and reason, with the pairs they hold for.
+    reasons: BTreeMap<(String, &'static str), BTreeSet<String>>,
     failures: String,
 }
 
@@ -150,7 +156,10 @@ impl Report {
             (Some(known), false) => {
                 let reason = known.reason;
                 let pair = format!("{} -> {}", pair.requester.name(), pair.responder.name());
-                self.reasons.push(format!("  x {pair}, {check}: {reason}"));
+                self.reasons
+                    .entry((check.to_owned(), reason))
+                    .or_default()
+                    .insert(pair);
                 'x'
             }
             (None, false) => {
@@ -170,16 +179,18 @@ impl Report {
     }
 
     fn text(&self, broker: &Broker) -> String {
-        let mut reasons = self.reasons.clone();
-        reasons.sort();
-        reasons.dedup();
+        let mut reasons = String::new();
+        for ((check, reason), pairs) in &self.reasons {
+            let pairs: Vec<_> = pairs.iter().map(String::as_str).collect();
+            writeln!(reasons, "  x {check}: {reason}\n      {}", pairs.join(", "))
+                .expect("a string");
+        }
         format!(
             "\ninterop: requester -> responder; checks in order: {}\n\
-             . passed  x cannot work, see below  ! failed  ? passes unexpectedly\n{}{}\n\
+             . passed  x cannot work, see below  ! failed  ? passes unexpectedly\n{}{reasons}\
              broker's memory peak: {} MiB\n",
             CHECKS.join(" "),
             self.table,
-            reasons.join("\n"),
             broker.memory_peak() >> 20,
         )
     }

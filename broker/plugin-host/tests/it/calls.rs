@@ -1,0 +1,287 @@
+//! What a well-behaved guest sees and decides.
+
+use std::sync::atomic::Ordering;
+
+use jackfield_plugin_host::{Call, Interaction, Refusal, Rewrite, Share, Verdict};
+
+use crate::{
+    guests::Guest,
+    host::{call, load},
+};
+
+/// A getter of `call` that leaves a string at 3000 (address) and 3004 (length).
+fn getter(name: &str) -> Guest {
+    Guest::new().import(
+        "request",
+        &format!("[method]call.{name}"),
+        "get",
+        "(param i32 i32)",
+    )
+}
+
+/// Refuses with the string that the getter left.
+const REFUSE_WITH_IT: &str = "
+    (call $get (local.get $call) (i32.const 3000))
+    (i32.store8 (i32.const 2048) (i32.const 3))
+    (i32.store (i32.const 2052) (i32.const 0x301))
+    (i32.store (i32.const 2056) (i32.load (i32.const 3000)))
+    (i32.store (i32.const 2060) (i32.load (i32.const 3004)))
+    (i32.store8 (i32.const 2120) (i32.const 1))
+    (call $drop (local.get $call))
+    (i32.const 2048)";
+
+#[test]
+fn a_pass_is_a_pass() {
+    let it = load(&Guest::new()).unwrap();
+    let decision = it.ask().unwrap();
+    assert_eq!(
+        (decision.verdict, decision.remember),
+        (Verdict::Pass, false)
+    );
+}
+
+#[test]
+fn every_verdict_arrives() {
+    // "eu" lies at 4096, a tag list of one ("eu", "eu") at 4104.
+    let guest = Guest::new()
+        .data(4096, b"eu")
+        .words(4104, &[4096, 2, 4096, 2]);
+    let rewrite = Rewrite {
+        group: Some("eu".into()),
+        tags: vec![("eu".into(), "eu".into())],
+        ..Rewrite::default()
+    };
+    let words = [1, 4096, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4104, 1];
+    let decided = |guest: Guest| load(&guest).unwrap().ask().unwrap();
+
+    let decision = decided(guest.clone().always(1, &words, true));
+    assert_eq!(
+        (decision.verdict, decision.remember),
+        (Verdict::Rewrite(rewrite.clone()), true)
+    );
+
+    let mut share = vec![3_000];
+    share.extend(words);
+    let decision = decided(
+        guest
+            .clone()
+            .words(4200, &share)
+            .always(2, &[4200, 1], true),
+    );
+    assert_eq!(
+        decision.verdict,
+        Verdict::Split(vec![Share {
+            weight: 3_000,
+            to: rewrite
+        }])
+    );
+
+    let decision = decided(guest.clone().always(3, &[0x201, 4096, 2], false));
+    assert_eq!(
+        decision.verdict,
+        Verdict::Refuse(Refusal {
+            code: 0x201,
+            text: "eu".into()
+        })
+    );
+
+    let decision = decided(guest.always(4, &[0, 0, 0, 4096, 2], false));
+    let Verdict::Answer(payload) = decision.verdict else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((payload.metadata, payload.data), (None, b"eu".to_vec()));
+}
+
+#[test]
+fn getters_read_the_call_that_is_at_hand() {
+    for (name, expected) in [
+        ("service", "com.example.User"),
+        ("method", "find"),
+        ("version", "1"),
+        ("app", "shop"),
+        ("principal", "shop@example"),
+        ("group", ""),
+    ] {
+        let it = load(&getter(name).on_request(REFUSE_WITH_IT)).unwrap();
+        let decision = it.ask().unwrap();
+        let refusal = Refusal {
+            code: 0x301,
+            text: expected.into(),
+        };
+        assert_eq!(decision.verdict, Verdict::Refuse(refusal), "{name}");
+        assert!(decision.remember, "{name} belongs to route or connection");
+    }
+    let it = load(&getter("method").on_request(REFUSE_WITH_IT)).unwrap();
+    for method in ["find", "delete"] {
+        let decision = it.ask_about(&Call { method, ..call() }).unwrap();
+        assert_eq!(
+            decision.verdict,
+            Verdict::Refuse(Refusal {
+                code: 0x301,
+                text: method.into()
+            })
+        );
+    }
+}
+
+#[test]
+fn what_read_the_metadata_is_never_remembered() {
+    let it = load(&getter("metadata").on_request(REFUSE_WITH_IT)).unwrap();
+    let decision = it.ask().unwrap();
+    assert_eq!(
+        decision.verdict,
+        Verdict::Refuse(Refusal {
+            code: 0x301,
+            text: "metadata".into()
+        })
+    );
+    assert!(!decision.remember);
+}
+
+/// Refuses when `$get` says yes.
+fn predicate(name: &str, arguments: &str, signature: &str) -> Guest {
+    let on_request = format!(
+        "(i32.store8 (i32.const 2048)
+            (i32.mul (i32.const 3) (call $get (local.get $call) {arguments})))
+        (call $drop (local.get $call))
+        (i32.const 2048)"
+    );
+    Guest::new()
+        .import("request", &format!("[method]call.{name}"), "get", signature)
+        .data(4096, b"user")
+        .data(4112, b"alice")
+        .data(4120, b"shop@example")
+        .on_request(&on_request)
+}
+
+#[test]
+fn predicates_answer_without_a_string() {
+    let tag = |value: &str| {
+        let arguments = format!("(i32.const 4096) (i32.const 4) {value}");
+        predicate(
+            "tag-is",
+            &arguments,
+            "(param i32 i32 i32 i32 i32) (result i32)",
+        )
+    };
+    let principal = predicate(
+        "principal-is",
+        "(i32.const 4120) (i32.const 12)",
+        "(param i32 i32 i32) (result i32)",
+    );
+    for (guest, yes) in [
+        (tag("(i32.const 4112) (i32.const 5)"), true),
+        (tag("(i32.const 4112) (i32.const 4)"), false),
+        (principal, true),
+    ] {
+        let decision = load(&guest).unwrap().ask().unwrap();
+        assert_eq!(matches!(decision.verdict, Verdict::Refuse(_)), yes);
+    }
+}
+
+#[test]
+fn names_are_numbers_once_interned() {
+    // Refuses with the code 0x1000 + 16 * service + handler.
+    let guest = Guest::new()
+        .include("with-names")
+        .import("names", "service", "service_number", "(param i32 i32) (result i32)")
+        .import("names", "handler", "handler_number", "(param i32 i32 i32 i32) (result i32)")
+        .data(4096, b"com.example.User")
+        .data(4112, b"find")
+        .configure(
+            "(drop (call $service_number (i32.const 4112) (i32.const 4)))
+            (drop (call $service_number (i32.const 4096) (i32.const 16)))
+            (drop (call $handler_number (i32.const 4096) (i32.const 16) (i32.const 4112) (i32.const 4)))
+            (i32.const 1024)",
+        )
+        .on_request(
+            "(i32.store8 (i32.const 2048) (i32.const 3))
+            (i32.store (i32.const 2052) (i32.add (i32.const 0x1000)
+                (i32.add (i32.mul (i32.const 16) (local.get $service)) (local.get $handler))))
+            (call $drop (local.get $call))
+            (i32.const 2048)",
+        );
+    let it = load(&guest).unwrap();
+    let code = |service, method| {
+        let decision = it
+            .ask_about(&Call {
+                service,
+                method,
+                ..call()
+            })
+            .unwrap();
+        let Verdict::Refuse(refusal) = decision.verdict else {
+            panic!("{decision:?}")
+        };
+        refusal.code - 0x1000
+    };
+    assert_eq!(code("com.example.User", "find"), 0x21);
+    assert_eq!(code("com.example.User", "other"), 0x20);
+    assert_eq!(code("find", "find"), 0x10);
+    assert_eq!(code("unknown", "find"), 0);
+}
+
+#[test]
+fn traits_tell_the_interaction() {
+    let guest = Guest::new().on_request(
+        "(i32.store8 (i32.const 2048) (i32.const 3))
+        (i32.store (i32.const 2052) (i32.add (i32.const 0x1000) (local.get $traits)))
+        (call $drop (local.get $call))
+        (i32.const 2048)",
+    );
+    let it = load(&guest).unwrap();
+    for (interaction, sticky, bits) in [
+        (Interaction::RequestResponse, false, 1),
+        (Interaction::FireAndForget, false, 2),
+        (Interaction::Stream, false, 4),
+        (Interaction::Channel, true, 8 | 16),
+    ] {
+        let decision = it
+            .ask_about(&Call {
+                interaction,
+                sticky,
+                ..call()
+            })
+            .unwrap();
+        let Verdict::Refuse(refusal) = decision.verdict else {
+            panic!("{decision:?}")
+        };
+        assert_eq!(refusal.code, 0x1000 + bits);
+    }
+}
+
+#[test]
+fn granted_imports_reach_the_broker() {
+    let guest = Guest::new()
+        .include("with-log")
+        .include("with-metrics")
+        .import("log", "write", "log", "(param i32 i32 i32)")
+        .import(
+            "metrics",
+            "counter",
+            "counter",
+            "(param i32 i32) (result i32)",
+        )
+        .import("metrics", "add", "add", "(param i32 i64)")
+        .data(4096, b"hello")
+        .functions("(global $counter (mut i32) (i32.const 0))")
+        .configure(
+            "(call $log (i32.const 2) (local.get $settings) (local.get $len))
+            (global.set $counter (call $counter (i32.const 4096) (i32.const 5)))
+            (i32.const 1024)",
+        )
+        .on_request(
+            "(call $add (global.get $counter) (i64.const 2))
+            (call $add (i32.const 99) (i64.const 7))
+            (call $drop (local.get $call))
+            (i32.const 2048)",
+        );
+    let it = load(&guest).unwrap();
+    it.ask().unwrap();
+    it.ask().unwrap();
+    assert_eq!(
+        *it.recorder.lines.lock().unwrap(),
+        [r#"guest Info {"percent":30}"#]
+    );
+    assert_eq!(it.recorder.counted.load(Ordering::Relaxed), 4);
+}
