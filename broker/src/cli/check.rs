@@ -39,8 +39,18 @@ impl Check {
             .iter()
             .map(|file| file.display().to_string())
             .collect();
+        let without_effect = loaded.without_effect();
         if self.json {
-            return print_json(&json!({ "ok": true, "files": files, "problems": [] }));
+            let answer = json!({
+                "ok": true,
+                "files": files,
+                "problems": [],
+                "without_effect": without_effect,
+            });
+            return print_json(&answer);
+        }
+        for key in without_effect {
+            eprintln!("jackfield: {key} is good, and has no effect in this version");
         }
         match files.as_slice() {
             [] => print_text("ok: no file, the defaults hold"),

@@ -75,7 +75,10 @@ impl Run {
             print_text(&ready_lines(&server))?;
             match server.run().await.map_err(Failure::failed)? {
                 0 => Ok(()),
-                cut => Err(Failure::new(Exit::Cut, format!("{cut} calls were cut"))),
+                cut => Err(Failure::new(
+                    Exit::Cut,
+                    format!("calls that were cut: {cut}"),
+                )),
             }
         })
     }

@@ -17,6 +17,8 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
     Now,
+    /// Checked and kept for a later version; in this one nobody is told.
+    Kept,
     /// Any table below this key is taken as it is.
     Free,
     /// Known, and refused: what to do instead.
@@ -31,7 +33,7 @@ pub enum Reload {
 }
 
 use Reload::{Live, Restart};
-use Support::{Free, Later, Now};
+use Support::{Free, Kept, Later, Now};
 
 const fn key(
     path: &'static str,
@@ -59,7 +61,7 @@ pub const KEYS: &[Key] = &[
     key("log.format", "\"auto\"", Now, Restart, "text, json, or auto: text on a terminal, json otherwise"),
 
     key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT or ws://HOST:PORT/PATH"),
-    key("listen[].advertise", "", Now, Restart, "the URI that clients are told of; default: the listener's own"),
+    key("listen[].advertise", "", Kept, Restart, "the URI that clients are told of; default: the listener's own"),
 
     key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
     key("admin.listen", "\"127.0.0.1:9997\"", Now, Restart, "the admin API"),
@@ -83,7 +85,7 @@ pub const KEYS: &[Key] = &[
     key("auth.allow-public-without-auth", "false", Now, Restart, "lets RSocket and HTTP listen beyond loopback without authentication"),
     key("auth.jwt", "", Later("leave it out, and keep the listeners on loopback or a trusted network"), Restart, "JSON Web Tokens"),
 
-    key("cluster.brokers", "[]", Now, Restart, "the brokers that clients are told of"),
+    key("cluster.brokers", "[]", Kept, Restart, "the brokers that clients are told of"),
 
     key("routing.balance", "\"least-loaded\"", Now, Live, "random, round-robin or least-loaded"),
     key("routing.timeout", "\"30s\"", Now, Live, "request/response: whole reply; stream and channel: first frame"),

@@ -73,6 +73,11 @@ impl Loaded {
         show::need_restart(&self.settings, &new.settings)
     }
 
+    /// The keys that were written, are good, and have no effect in this version.
+    pub fn without_effect(&self) -> Vec<&str> {
+        show::without_effect(&self.settings)
+    }
+
     /// What a reload of `self` puts into effect: settings that need a restart stay those of `running`.
     #[must_use]
     pub fn keep_until_restart(self, running: &Self) -> Self {

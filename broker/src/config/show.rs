@@ -9,6 +9,8 @@ use super::{
     tree::{Node, Table, Value},
 };
 
+const DEFAULT: &str = "default";
+
 /// One setting that is in effect.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Shown {
@@ -40,14 +42,15 @@ pub(super) fn show(sources: &[Source], root: &Table, config: &Config) -> Vec<Sho
         schemas.push(schema.to_owned());
     });
     let missing = |key: &&Key| {
-        key.support == Support::Now && !schemas.iter().any(|schema| schema == key.path)
+        matches!(key.support, Support::Now | Support::Kept)
+            && !schemas.iter().any(|schema| schema == key.path)
     };
     for key in KEYS.iter().filter(missing) {
         if let Some(value) = default(key, config) {
             shown.push(Shown {
                 key: key.path.into(),
                 value,
-                origin: "default".into(),
+                origin: DEFAULT.into(),
             });
         }
     }
@@ -60,7 +63,7 @@ pub(super) fn show(sources: &[Source], root: &Table, config: &Config) -> Vec<Sho
             shown.push(Shown {
                 key,
                 value,
-                origin: "default".into(),
+                origin: DEFAULT.into(),
             });
         }
     }
@@ -94,6 +97,20 @@ pub(super) fn in_effect(old: &[Shown], new: &[Shown]) -> Vec<Shown> {
     let mut settings: Vec<Shown> = live.chain(kept).cloned().collect();
     settings.sort_by_key(|shown| position(&shown.key));
     settings
+}
+
+/// The keys that were written and have no effect in this version.
+pub(super) fn without_effect(settings: &[Shown]) -> Vec<&str> {
+    let kept = |shown: &&Shown| {
+        let schema = schema_of(shown.key.split('.'));
+        let key = KEYS.iter().find(|key| key.path == schema);
+        shown.origin != DEFAULT && key.is_some_and(|key| key.support == Support::Kept)
+    };
+    settings
+        .iter()
+        .filter(kept)
+        .map(|shown| shown.key.as_str())
+        .collect()
 }
 
 fn is_live(key: &str) -> bool {

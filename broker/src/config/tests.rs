@@ -584,7 +584,10 @@ fn every_key_is_read() {
         format!("{:?}", case.config()).replace(&*case.folder.path().to_string_lossy(), "")
     };
     let default = show("");
-    for key in KEYS.iter().filter(|key| key.support == Support::Now) {
+    for key in KEYS
+        .iter()
+        .filter(|key| matches!(key.support, Support::Now | Support::Kept))
+    {
         if key.path.starts_with("plugin[]") {
             continue; // a_plugin_is_read_in_full
         }
@@ -702,4 +705,12 @@ fn a_reload_names_what_needs_a_restart() {
         "in effect until the restart"
     );
     assert_eq!(value("routing.timeout"), Some("\"2s\""));
+}
+
+#[test]
+fn what_has_no_effect_yet_is_named() {
+    let text = "[[listen]]\nuri = \"tcp://127.0.0.1:1\"\nadvertise = \"tcp://a:1\"\n";
+    let loaded = Case::new(text).load().unwrap();
+    assert_eq!(loaded.without_effect(), ["listen.0.advertise"]);
+    assert!(Case::new("").load().unwrap().without_effect().is_empty());
 }

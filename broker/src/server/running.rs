@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The page that explains a drain.
-const DRAINING: u32 = 910_503;
+const DRAINING: &str = "RST-910503";
 
 /// The running broker.
 pub struct Server {

@@ -99,6 +99,11 @@ impl Server {
         let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
         let listening = listen(&loaded, &relay).await?;
         registry.config_loaded(true);
+        for key in loaded.without_effect() {
+            tracing::warn!(key, "this setting has no effect in this version");
+        }
+        let (node, version) = (&loaded.config.node.name, env!("CARGO_PKG_VERSION"));
+        tracing::info!(code = "RST-100001", node, version, "started");
 
         let (drain, drains) = mpsc::channel(1);
         let current = Arc::new(ArcSwap::from_pointee(loaded));

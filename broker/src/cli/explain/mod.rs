@@ -37,12 +37,18 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 36] = [
+const PAGES: [&str; 42] = [
+    include_str!("pages/RST-100001.md"),
+    include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
     include_str!("pages/RST-201404.md"),
+    include_str!("pages/RST-400202.md"),
+    include_str!("pages/RST-500200.md"),
+    include_str!("pages/RST-500400.md"),
     include_str!("pages/RST-500402.md"),
     include_str!("pages/RST-500405.md"),
     include_str!("pages/RST-500406.md"),
+    include_str!("pages/RST-500407.md"),
     include_str!("pages/RST-500409.md"),
     include_str!("pages/RST-500410.md"),
     include_str!("pages/RST-500411.md"),
