@@ -8,7 +8,6 @@ pub mod lifecycle {
         pub_export_macro: true,
         export_macro_name: "export_lifecycle",
         default_bindings_module: "jackfield_plugin_sdk::expansion::lifecycle",
-        runtime_path: "::jackfield_plugin_sdk::expansion::rt",
     });
 }
 

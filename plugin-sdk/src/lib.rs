@@ -76,8 +76,6 @@ pub trait RoutingFilter: Plugin {
 /// What `plugin!` expands to. Not for plugins.
 #[doc(hidden)]
 pub mod expansion {
-    pub use wit_bindgen::rt;
-
     pub use crate::{
         bindings::{lifecycle, routing_filter},
         request::guest_request,
