@@ -1,1 +1,88 @@
-//! Plugin SDK.
+//! Write a Jackfield plugin in Rust: settings by serde, one trait per hook, one macro.
+//!
+//! ```
+//! use jackfield_plugin_sdk::{Decision, Plugin, Request, RoutingFilter, plugin};
+//!
+//! /// Refuses one app.
+//! struct Bouncer {
+//!     app: String,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Settings {
+//!     app: String,
+//! }
+//!
+//! impl Plugin for Bouncer {
+//!     type Settings = Settings;
+//!
+//!     fn configure(settings: Settings) -> Result<Self, String> {
+//!         Ok(Self { app: settings.app })
+//!     }
+//! }
+//!
+//! impl RoutingFilter for Bouncer {
+//!     fn on_request(&self, request: &Request<'_>) -> Decision {
+//!         if request.app() == self.app {
+//!             return Decision::refuse(0x202, "not tonight").remember();
+//!         }
+//!         Decision::pass().remember()
+//!     }
+//! }
+//!
+//! plugin!(Bouncer: RoutingFilter);
+//!
+//! // Tests need no broker and no Wasm:
+//! use jackfield_plugin_sdk::testing::{TestRequest, configured};
+//! let bouncer = configured::<Bouncer>(r#"{"app": "spammer"}"#).unwrap();
+//! let request = TestRequest::new("com.example.User", "find");
+//! assert!(request.clone().app("spammer").ask(&bouncer).is_refusal());
+//! assert_eq!(request.app("shop").ask(&bouncer), Decision::pass().remember());
+//! ```
+//!
+//! Build it with `jackfield plugin build`. What a plugin imports follows from what it calls: one
+//! that never logs needs no grant for `log`.
+
+mod bindings;
+mod decision;
+mod macros;
+mod request;
+pub mod testing;
+
+pub mod log;
+pub mod metrics;
+pub mod names;
+
+pub use decision::{Decision, Payload, Refusal, Rewrite, Share, Verdict};
+pub use request::{Interaction, Key, Request};
+use serde::de::DeserializeOwned;
+
+/// The beginning of every instance; the interface `lifecycle`.
+pub trait Plugin: Sized + 'static {
+    /// What `[plugin.settings]` looks like. Deny unknown fields: a typo is then refused at load.
+    type Settings: DeserializeOwned;
+
+    /// Makes an instance. The message of a refusal is for the operator: which setting is wrong, and
+    /// what would be right. This is the place to intern names and to register metrics.
+    fn configure(settings: Self::Settings) -> Result<Self, String>;
+}
+
+/// Decides where a request goes; the interface `routing-filter`. Called on the data plane for the
+/// first frame of each request whose service fits the plugin's `match`.
+pub trait RoutingFilter: Plugin {
+    fn on_request(&self, request: &Request<'_>) -> Decision;
+}
+
+/// What `plugin!` expands to. Not for plugins.
+#[doc(hidden)]
+pub mod expansion {
+    pub use crate::{
+        bindings::{lifecycle, routing_filter},
+        request::guest_request,
+    };
+
+    /// The settings, or a message that names what is wrong with them.
+    pub fn settings<T: super::Plugin>(json: &str) -> Result<T, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string()).and_then(T::configure)
+    }
+}

@@ -22,11 +22,13 @@ mod demo;
 mod exit;
 mod explain;
 mod look;
+mod plugin;
 mod print;
 mod respond;
 mod run;
 mod settings;
 mod show;
+mod wasm_toolchain;
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +68,8 @@ enum Command {
     Services(look::Services),
     /// Take no new work, let streams finish, then end
     Drain(look::Drain),
+    /// Build plugins and look into them
+    Plugin(plugin::Plugin),
     /// Show the page of an error code
     Explain(explain::Explain),
     /// Look at the configuration
@@ -104,6 +108,7 @@ impl Command {
             Self::Apps(command) => command.run(),
             Self::Services(command) => command.run(),
             Self::Drain(command) => command.run(),
+            Self::Plugin(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Completion(command) => command.run(),

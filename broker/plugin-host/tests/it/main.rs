@@ -1,6 +1,7 @@
 //! Components against the real engine: what they may do, what they may not, and what that costs them.
 
 mod calls;
+mod canaries;
 mod compiling;
 mod guests;
 mod host;

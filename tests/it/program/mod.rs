@@ -1,0 +1,17 @@
+//! The program as its users run it: the real binary, real sockets, and things that go wrong.
+
+mod admin;
+mod bad_input;
+mod caller;
+mod demo;
+mod kill;
+mod swap;
+
+use std::{future::Future, time::Duration};
+
+/// Runs a test of clients that live in this process.
+fn run<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let limited = tokio::time::timeout(Duration::from_secs(300), test);
+    runtime.expect("a runtime").block_on(limited).expect("the test ends");
+}
