@@ -1,4 +1,8 @@
 //! Tests of the whole project in one binary, a module for each theme.
 
+mod broker;
 mod floors;
+mod interop;
+mod process;
+mod program;
 mod tidy;

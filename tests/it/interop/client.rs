@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{
+use crate::{
     broker::{Broker, Transport},
     process::Process,
 };

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use super::client::{installed, java, root};
+use crate::{
     broker::{Broker, Transport, build},
-    client::{installed, java, root},
     process::Process,
 };
 

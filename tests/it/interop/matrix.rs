@@ -14,9 +14,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    broker::{Broker, Transport},
     client::{self, Client},
     known::{brief, known},
+};
+use crate::{
+    broker::{Broker, Transport},
     process::Process,
 };
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::{
+use super::client::{self, Client};
+use crate::{
     broker::{Broker, Transport},
-    client::{self, Client},
     process::Process,
 };
 

@@ -11,10 +11,8 @@
 //! - a cell that a client's own bug spoils is in `known`, with the reason, and must go on failing
 //! - every process ends with the value that started it
 
-mod broker;
 mod client;
 mod examples;
 mod known;
 mod matrix;
 mod memory;
-mod process;

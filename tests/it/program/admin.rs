@@ -30,7 +30,9 @@ pub(super) fn admin(broker: &Broker, method: &str, path: &str, body: &str) -> Va
 /// Sends a request as it is and reads to the end.
 pub(super) fn exchange(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the face accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a limit");
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
@@ -40,19 +42,26 @@ pub(super) fn exchange(address: &str, request: &str) -> String {
 /// The generation of the plugin chain.
 pub(super) fn generation(broker: &Broker) -> u64 {
     let metrics = metrics(broker);
-    let line = metrics.lines().find(|line| line.starts_with("jackfield_plugin_generation"));
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("jackfield_plugin_generation"));
     let value = line.and_then(|line| line.split_whitespace().last()?.parse::<f64>().ok());
     value.unwrap_or(0.0) as u64
 }
 
 pub(super) fn metrics(broker: &Broker) -> String {
     let address = broker.http();
-    exchange(address, &format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    exchange(
+        address,
+        &format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 /// Asks the broker to read its configuration again, as an operator would.
 pub(super) fn reload(broker: &Broker) {
-    let sent = Command::new("kill").args(["-HUP", &broker.pid().to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-HUP", &broker.pid().to_string()])
+        .status();
     assert!(sent.expect("kill runs").success());
 }
 

@@ -21,17 +21,23 @@ use crate::broker::{Broker, CONFIG, Transport, binary};
 fn check(folder: &Path, config: &str) -> Output {
     fs::write(folder.join("jackfield.toml"), config).expect("a file");
     let mut command = Command::new(binary());
-    command.args(["check", "--config", "jackfield.toml"]).current_dir(folder);
+    command
+        .args(["check", "--config", "jackfield.toml"])
+        .current_dir(folder);
     command.output().expect("it runs")
 }
 
 /// What a peer reads after it has sent these bytes, to the end of the connection.
 fn answer_to(uri: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(uri.trim_start_matches("tcp://")).expect("it accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a limit");
     stream.write_all(bytes).expect("it reads");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it ends the connection well");
+    stream
+        .read_to_end(&mut answer)
+        .expect("it ends the connection well");
     answer
 }
 
@@ -45,7 +51,11 @@ fn bytes_that_are_no_rsocket_are_answered_and_harm_nobody() {
         wait_for(&caller, "good.Service.call").await;
         // The ERROR frame: length, stream 0, type 0x0B.
         for (bytes, code, words) in [
-            (&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n"[..], 0x101, "RST-910400"),
+            (
+                &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n"[..],
+                0x101,
+                "RST-910400",
+            ),
             (b"\x00\x00\x06\x00\x00\x00\x01\x10\x00", 0x001, "RST-500402"),
             (b"\x00\x00\x02\x00\x00", 0x101, "RST-910400"),
             (b"\x00\x00\x06\x00\x00\x00\x00\x04\x00", 0x001, "RST-500402"),
@@ -59,7 +69,10 @@ fn bytes_that_are_no_rsocket_are_answered_and_harm_nobody() {
         let reply = caller.request_response(request("good.Service.call")).await;
         assert_eq!(&reply.expect("it goes on").data[..], b"fine");
         let errors = broker.errors();
-        assert!(errors.contains("RST-500406"), "the log names the refusal: {errors}");
+        assert!(
+            errors.contains("RST-500406"),
+            "the log names the refusal: {errors}"
+        );
     }));
 }
 
@@ -68,7 +81,10 @@ fn an_oversized_frame_is_refused_before_its_body() {
     let broker = Broker::start_with(&format!("{CONFIG}\n[limits]\nframe = \"64KiB\"\n"));
     let answer = answer_to(broker.uri(Transport::Tcp), b"\xFF\xFF\xFF");
     let text = String::from_utf8_lossy(&answer);
-    assert!(text.contains("RST-910400") && text.contains("65536"), "{text}");
+    assert!(
+        text.contains("RST-910400") && text.contains("65536"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -77,7 +93,10 @@ fn a_config_with_a_typo_is_named_with_its_place_and_a_suggestion() {
     let output = check(folder.path(), "[limits]\nframes = \"1MiB\"\n");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("jackfield.toml:2:1") && said.contains("frame"), "{said}");
+    assert!(
+        said.contains("jackfield.toml:2:1") && said.contains("frame"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -99,8 +118,14 @@ fn components_that_are_none_or_mean_change_nothing() {
         let config = broker.folder().join("jackfield.toml");
         for (text, words) in [
             (good.replace("builtin:canary", "bad.wasm"), "not a"),
-            (good.replace("builtin:canary", "missing.wasm"), "missing.wasm"),
-            (good.replace("builtin:canary", "builtin:canaries"), "canaries"),
+            (
+                good.replace("builtin:canary", "missing.wasm"),
+                "missing.wasm",
+            ),
+            (
+                good.replace("builtin:canary", "builtin:canaries"),
+                "canaries",
+            ),
             (good.replace("percent = 100", "percent = 101"), "percent"),
             (good.replace("name = \"canary\"", "nam = \"canary\""), "nam"),
         ] {
@@ -123,11 +148,17 @@ fn the_admin_face_wants_its_token_and_a_host_it_knows() {
     let address = broker.admin();
     for (headers, status) in [
         (format!("Host: {address}\r\n"), "401"),
-        (format!("Host: {address}\r\nAuthorization: Bearer wrong\r\n"), "401"),
+        (
+            format!("Host: {address}\r\nAuthorization: Bearer wrong\r\n"),
+            "401",
+        ),
         ("Host: evil.example\r\n".to_owned(), "403"),
     ] {
         let request = format!("GET /api/v1/apps HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
         let answer = exchange(address, &request);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers}{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{headers}{answer}"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! Applications of the tests' own, and a load that counts every answer.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     rc::Rc,
-    cell::{Cell, RefCell},
     time::Duration,
 };
 
@@ -16,17 +16,27 @@ use tokio::task::JoinHandle;
 /// Serves a service; its answer is always the same text.
 pub(super) async fn responder(uri: &str, service: &str, answer: &'static str) -> Requester {
     let handler = Responder::new().response(move |_| async move { Ok(Message::new(answer)) });
-    let app = ConnectOptions::app(answer).publish(service).expect("a name").serve(handler);
-    connect(&uri.parse().expect("a uri"), app).await.expect("the broker accepts")
+    let app = ConnectOptions::app(answer)
+        .publish(service)
+        .expect("a name")
+        .serve(handler);
+    connect(&uri.parse().expect("a uri"), app)
+        .await
+        .expect("the broker accepts")
 }
 
 pub(super) async fn requester(uri: &str) -> Requester {
     let app = ConnectOptions::app("requester");
-    connect(&uri.parse().expect("a uri"), app).await.expect("the broker accepts")
+    connect(&uri.parse().expect("a uri"), app)
+        .await
+        .expect("the broker accepts")
 }
 
 pub(super) fn request(route: &str) -> Message {
-    let metadata = CompositeBuilder::new().route(route).finish().expect("a route");
+    let metadata = CompositeBuilder::new()
+        .route(route)
+        .finish()
+        .expect("a route");
     Message::new("?").with_metadata(metadata)
 }
 

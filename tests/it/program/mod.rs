@@ -12,6 +12,8 @@ use std::{future::Future, time::Duration};
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let limited = tokio::time::timeout(Duration::from_secs(300), test);
-    runtime.expect("a runtime").block_on(limited).expect("the test ends");
+    runtime.expect("a runtime").block_on(async {
+        let limited = tokio::time::timeout(Duration::from_secs(300), test);
+        limited.await.expect("the test ends");
+    });
 }

@@ -49,7 +49,9 @@ fn a_hundred_swaps_under_load_fail_and_mix_nothing() {
         let caller = requester(uri).await;
         wait_for(&caller, "shop.Orders.list").await;
         until("everybody is registered", || {
-            super::admin::admin(&broker, "GET", "/api/v1/apps", "").to_string().contains("half")
+            super::admin::admin(&broker, "GET", "/api/v1/apps", "")
+                .to_string()
+                .contains("half")
         })
         .await;
         let swap = async |name: &str| {
@@ -74,8 +76,18 @@ fn a_hundred_swaps_under_load_fail_and_mix_nothing() {
         let total = load.total();
         load.stop().await;
         assert_eq!(load.errors(), Vec::<String>::new());
-        assert_eq!((load.count("mixture"), load.count("half"), load.count("none")), (0, 0, 0));
-        assert!(load.count("a") > 100 && load.count("b") > 100, "{total} calls");
+        assert_eq!(
+            (
+                load.count("mixture"),
+                load.count("half"),
+                load.count("none")
+            ),
+            (0, 0, 0)
+        );
+        assert!(
+            load.count("a") > 100 && load.count("b") > 100,
+            "{total} calls"
+        );
         let grown = broker.memory_now().saturating_sub(memory);
         println!("{SWAPS} swaps, {total} calls, memory grew by {grown} bytes");
         assert!(grown < GROWTH_MAX, "memory grew by {grown} bytes");

@@ -10,11 +10,12 @@ use std::{
     },
 };
 
-use super::process::Process;
+use crate::process::Process;
 
-const CONFIG: &str = r#"
+/// Free ports, a data folder of its own.
+pub(crate) const CONFIG: &str = r#"
 [node]
-name = "interop"
+name = "test"
 threads = 1
 data-dir = "data"
 [[listen]]
@@ -50,12 +51,19 @@ pub(crate) struct Broker {
     folder: PathBuf,
     tcp: String,
     ws: String,
+    http: String,
+    admin: String,
 }
 
 impl Broker {
     pub(crate) fn start() -> Self {
+        Self::start_with(CONFIG)
+    }
+
+    /// With another configuration, which listens like [`CONFIG`] does.
+    pub(crate) fn start_with(config: &str) -> Self {
         let folder = folder();
-        fs::write(folder.join("jackfield.toml"), CONFIG).expect("a config file");
+        fs::write(folder.join("jackfield.toml"), config).expect("a config file");
         let mut command = Command::new(binary());
         command
             .args(["run", "--config", "jackfield.toml"])
@@ -63,12 +71,41 @@ impl Broker {
         let process = Process::start("jackfield", command, &folder);
         let tcp = process.expect("ready line for tcp", |line| ready(line, "tcp://"));
         let ws = process.expect("ready line for ws", |line| ready(line, "ws://"));
+        let face = |line: &str| Some(ready(line, "http://")?.replace("http://", ""));
+        let http = process.expect("ready line for http", face);
+        let admin = process.expect("ready line for admin", face);
         Self {
             process,
             folder,
             tcp,
             ws,
+            http,
+            admin,
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// HOST:PORT for applications and Prometheus.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// HOST:PORT for operators.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.process.errors_file()).unwrap_or_default()
+    }
+
+    /// The memory it holds now, in bytes.
+    pub(crate) fn memory_now(&self) -> u64 {
+        self.memory("VmRSS:")
     }
 
     pub(crate) fn uri(&self, transport: Transport) -> &str {
@@ -85,18 +122,21 @@ impl Broker {
 
     /// The most memory it ever held, in bytes.
     pub(crate) fn memory_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(path).expect("the broker is alive");
         let line = status
             .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .expect("VmHWM");
-        let kib: u64 = line
+            .find(|line| line.starts_with(field))
+            .expect("the field");
+        let kib = line
             .split_whitespace()
             .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("kB");
-        kib * 1024
+            .and_then(|n| n.parse::<u64>().ok());
+        kib.expect("kB") * 1024
     }
 
     /// What the broker said on standard error, for a failure message.
@@ -122,7 +162,7 @@ fn ready(line: &str, scheme: &str) -> Option<String> {
 fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!(
-        "jackfield-interop-{}-{}",
+        "jackfield-test-{}-{}",
         id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     );
