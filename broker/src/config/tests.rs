@@ -714,3 +714,20 @@ fn what_has_no_effect_yet_is_named() {
     assert_eq!(loaded.without_effect(), ["listen.0.advertise"]);
     assert!(Case::new("").load().unwrap().without_effect().is_empty());
 }
+
+const WHOLE: &str = "[limits]\nframe = 1000\noutbox = \"1MiB\"\n[[listen]]\nuri = \"tcp://[::1]:1\"\n\
+                     [[plugin]]\nname = \"é\"\nsettings = { a = [1, {}] }\nmatch = [\"*\"]\n[routing]\n\
+                     timeout = \"1.5s\"\n[[routing.service]]\nmatch = \"a\"\n";
+
+proptest::proptest! {
+    /// Whatever a file holds, loading it ends with a configuration or with problems that can be shown.
+    #[test]
+    fn nothing_in_a_file_panics(text in ".*", at in 0..WHOLE.len(), cut in 0..9_usize) {
+        let broken: String = WHOLE.chars().take(at).chain(text.chars()).chain(WHOLE.chars().skip(at + cut)).collect();
+        for text in [text, broken] {
+            if let Err(problems) = Case::new(&text).load() {
+                proptest::prop_assert!(!problems.to_string().is_empty());
+            }
+        }
+    }
+}

@@ -4,10 +4,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jackfield_rsocket::{
     engine::check_first,
-    net::{Accepted, Body, FrameIo, Listener, NetError, Peer},
+    net::{Accepted, Body, FrameIo, Listener, Peer},
     wire::{ErrorCode, ErrorFrame, Frame, StreamId},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     handle::Handle,
@@ -72,11 +75,7 @@ pub(super) fn address(peer: Peer) -> Option<IpAddr> {
 
 /// A connection's whole life on its thread.
 pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
-    let limit = plane.limits.setup_timeout;
-    let Ok(opened) = tokio::time::timeout(limit, open(arrival, &plane, thread)).await else {
-        plane.metrics.refused_connection("setup_timeout");
-        return;
-    };
+    let opened = open(arrival, &plane, thread).await;
     let Some(link) = opened else { return };
     let (id, transport, plane) = (link.me.id, link.me.transport, link.plane.clone());
     let connections = plane.metrics.connections.with_label_values(&[transport]);
@@ -99,21 +98,29 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
 }
 
 async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Link> {
+    let deadline = Instant::now() + plane.limits.setup_timeout;
     let (mut io, admission) = match arrival {
         Arrival::Memory(io, admission) => (io, admission),
         Arrival::Socket(accepted, admission) => {
             let peer = accepted.peer();
-            match accepted.open(plane.limits.frame).await {
-                Ok(io) => (io, admission),
-                Err(error) => {
-                    handshake_failed(plane, &peer.to_string(), &error);
+            let opening = accepted.open(plane.limits.frame);
+            match timeout_at(deadline, opening).await {
+                Ok(Ok(io)) => (io, admission),
+                Ok(Err(error)) => {
+                    handshake_failed(plane, &peer.to_string(), &error.to_string());
+                    return None;
+                }
+                Err(_) => {
+                    handshake_failed(plane, &peer.to_string(), "not in time");
                     return None;
                 }
             }
         }
     };
     let peer = io.peer();
-    match first_frame(&mut io).await {
+    let first = timeout_at(deadline, first_frame(&mut io)).await;
+    let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
+    match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
         Ok(introduced) => {
             drop(admission);
             register(io, introduced, plane, thread).await
@@ -130,10 +137,10 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
     }
 }
 
-fn handshake_failed(plane: &Plane, peer: &str, error: &NetError) {
+fn handshake_failed(plane: &Plane, peer: &str, error: &str) {
     plane.metrics.refused_connection("handshake");
     if plane.links.may_log() {
-        tracing::info!(code = "RST-500402", %peer, %error, "handshake failed");
+        tracing::info!(code = "RST-500402", %peer, error, "handshake failed");
     }
 }
 

@@ -43,7 +43,8 @@ fn answer_to(uri: &str, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn bytes_that_are_no_rsocket_are_answered_and_harm_nobody() {
-    let broker = Broker::start_with(CONFIG);
+    let quick = format!("{CONFIG}\n[limits]\nsetup-timeout = \"1s\"\n");
+    let broker = Broker::start_with(&quick);
     run(LocalSet::new().run_until(async {
         let uri = broker.uri(Transport::Tcp);
         let _echo = responder(uri, "good.Service", "fine").await;

@@ -11,7 +11,9 @@ use std::{future::Future, time::Duration};
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(async {
         let limited = tokio::time::timeout(Duration::from_secs(300), test);
         limited.await.expect("the test ends");

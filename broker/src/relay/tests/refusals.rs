@@ -190,6 +190,13 @@ fn a_connection_that_says_nothing_is_closed() {
         let world = World::new();
         let mut silent = world.dial();
         let begun = tokio::time::Instant::now();
+        let goodbye = silent.sees().await;
+        assert!(
+            goodbye
+                .what
+                .starts_with("error INVALID_SETUP (0x001) RST-500402"),
+            "{goodbye:?}"
+        );
         assert!(silent.raw().await.is_none());
         assert!(begun.elapsed() >= Duration::from_secs(10));
     });
