@@ -1,4 +1,4 @@
-//! The house of DESIGN: rooms stand on floors, and arrows point down only.
+//! The house: rooms stand on floors, and arrows point down only.
 //!
 //! A room may use rooms on floors below its own, never above and never beside. The compiler holds the walls
 //! between packages; this test holds the floors inside each.

@@ -271,6 +271,7 @@ fn limits(reader: &Reader<'_>) -> Limits {
             .unwrap_or(default.setup_timeout),
         stall: section.duration("stall").unwrap_or(default.stall),
         streams: count("streams", default.streams),
+        fire_and_forget: count("fire-and-forget", default.fire_and_forget),
     };
     if limits.outbox > limits.outbox_hard {
         let what = "is above limits.outbox-hard";

@@ -81,6 +81,8 @@ pub const KEYS: &[Key] = &[
     key("limits.stall", "\"30s\"", Now, Restart, "no progress on a socket that owes some: close"),
     key("limits.streams", "65536", Now, Restart, "open streams of one connection, per direction"),
 
+    key("limits.fire-and-forget", "100000", Now, Restart, "fire-and-forget requests of one connection, per second; more are dropped and counted"),
+
     key("auth.required", "false", Now, Restart, "whether every application must authenticate"),
     key("auth.allow-public-without-auth", "false", Now, Restart, "lets RSocket and HTTP listen beyond loopback without authentication"),
     key("auth.jwt", "", Later("leave it out, and keep the listeners on loopback or a trusted network"), Restart, "JSON Web Tokens"),

@@ -554,6 +554,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("limits.setup-timeout", "[limits]\nsetup-timeout = \"1s\""),
     ("limits.stall", "[limits]\nstall = \"1s\""),
     ("limits.streams", "[limits]\nstreams = 1"),
+    ("limits.fire-and-forget", "[limits]\nfire-and-forget = 1"),
     ("auth.required", ""),
     ("auth.allow-public-without-auth", ""),
     ("cluster.brokers", "[cluster]\nbrokers = [\"tcp://a:1\"]"),

@@ -47,6 +47,9 @@ enum Decided {
 
 impl Link {
     pub(super) fn on_request(&mut self, id: StreamId, request: &Request<'_>, part: RequestPart) {
+        if request.interaction == Interaction::FireAndForget && !self.told.take(self.now) {
+            return self.refuse_new(id, request.interaction, &Refusal::TooManyTold);
+        }
         let metadata = request.metadata.unwrap_or_default();
         // Data, or a frame without metadata, proves that the metadata is whole.
         let whole = !request.follows || !request.data.is_empty() || request.metadata.is_none();
@@ -56,7 +59,10 @@ impl Link {
             Ok(Scan::NotFound) => Err(Refusal::NoRoute),
             Ok(Scan::Found(entries)) => self.decide(metadata, &entries, request.interaction),
             Ok(Scan::NeedMore) => {
-                let waiting = Waiting::new(part, metadata, self.now);
+                let waiting = match Waiting::new(part, metadata, &self.held, self.now) {
+                    Ok(waiting) => waiting,
+                    Err(refusal) => return self.refuse_new(id, request.interaction, &refusal),
+                };
                 self.connection
                     .accept(id, request, Splice::Waiting(Box::new(waiting)));
                 return;

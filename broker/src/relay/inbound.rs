@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_rsocket::{
     engine::{Event, Owner, Part as Fragment, Violation},
-    wire::{Body, ErrorCode, Flags, Frame, HEADER_LEN, Payload, Request, StreamId},
+    wire::{Body, ErrorCode, Flags, Frame, HEADER_LEN, Request, StreamId},
 };
 
 use super::{
@@ -48,34 +48,30 @@ impl Link {
                 let Body::Payload(payload) = frame.body else {
                     return;
                 };
-                let body = Part::of(&payload, bytes, flags, part);
+                let body = Part::of(bytes, flags, part);
+                let limit = self.plane.limits.message;
                 match owner {
                     Owner::Live(Splice::Near(near)) => {
-                        let forwarded = near.forward(&self.me, body, part);
+                        let forwarded = near.forward(&self.me, body, part, limit);
                         self.after_near(id, forwarded, part);
                     }
                     Owner::Live(Splice::Far(far)) => {
-                        if !place(&self.me, &far.ticket, End::Near, body) {
-                            self.cut_slow_reader(id);
+                        if let Err(refusal) = far.forward(&self.me, body, part, limit) {
+                            self.cut_far(id, &refusal);
                         }
                     }
-                    Owner::Live(Splice::Waiting(_)) => {
-                        self.on_waiting(id, &payload, body, part);
-                    }
+                    Owner::Live(Splice::Waiting(_)) => self.on_waiting(id, &payload, body, part),
                     Owner::Ended(Splice::Waiting(waiting)) => {
                         self.on_waiting_ended(id, *waiting, &payload, body);
                     }
-                    Owner::Ended(Splice::Near(mut near)) => {
-                        // A fire-and-forget's last fragment, or a channel whose replies ended first.
-                        let _ = near.forward(&self.me, body, part);
-                        near.finish(Outcome::Ok, self.now);
-                    }
-                    Owner::Ended(Splice::Far(far)) => {
-                        if place(&self.me, &far.ticket, End::Near, body) {
-                            far.finish();
-                        } else {
-                            self.plane.cut_slow_reader();
-                            far.fail(&Refusal::SlowReader);
+                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(near, body, part),
+                    Owner::Ended(Splice::Far(mut far)) => {
+                        match far.forward(&self.me, body, part, limit) {
+                            Ok(()) => far.finish(),
+                            Err(refusal) => {
+                                self.plane.cut(&refusal);
+                                far.fail(&refusal);
+                            }
                         }
                     }
                 }
@@ -121,14 +117,12 @@ impl Link {
         }
     }
 
-    fn after_near(&mut self, id: StreamId, forwarded: bool, part: Fragment) {
-        if !forwarded {
-            // The responder does not take what the requester pushes.
-            self.plane.cut_slow_reader();
+    fn after_near(&mut self, id: StreamId, forwarded: Result<(), Refusal>, part: Fragment) {
+        if let Err(refusal) = forwarded {
+            self.plane.cut(&refusal);
             if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                near.cancel(Outcome::Refused, self.now);
+                near.cancel(refusal.outcome(), self.now);
             }
-            let refusal = Refusal::SlowReader;
             self.send_error(id, refusal.code(), refusal.text().as_bytes());
         } else if let Fragment::Request { .. } = part
             && let Some(Splice::Near(near)) = self.connection.get(id)
@@ -138,11 +132,22 @@ impl Link {
         }
     }
 
-    /// More waits for the requester than it may hold: ends the stream on both sides.
-    fn cut_slow_reader(&mut self, id: StreamId) {
-        self.plane.cut_slow_reader();
+    /// The last fragment of a fire-and-forget, or of a channel whose replies ended before.
+    fn on_near_ended(&mut self, mut near: Box<Near>, body: Part, part: Fragment) {
+        match near.forward(&self.me, body, part, self.plane.limits.message) {
+            Ok(()) => near.finish(Outcome::Ok, self.now),
+            Err(refusal) => {
+                self.plane.cut(&refusal);
+                near.cancel(refusal.outcome(), self.now);
+            }
+        }
+    }
+
+    /// What the responder sends cannot be passed on: ends the stream on both sides.
+    fn cut_far(&mut self, id: StreamId, refusal: &Refusal) {
+        self.plane.cut(refusal);
         if let Some(Splice::Far(far)) = self.connection.forget(id) {
-            far.fail(&Refusal::SlowReader);
+            far.fail(refusal);
         }
         self.send(&jackfield_rsocket::wire::cancel(id));
     }
@@ -181,15 +186,22 @@ impl Link {
 }
 
 impl Near {
-    /// Passes a part of the request, or of a channel's items, on. False when far is over its mark.
-    fn forward(&mut self, me: &Arc<Handle>, body: Part, part: Fragment) -> bool {
-        let placed = place(me, &self.ticket, End::Far, body);
+    /// Passes a part of the request, or of a channel's items, on.
+    fn forward(
+        &mut self,
+        me: &Arc<Handle>,
+        body: Part,
+        part: Fragment,
+        limit: usize,
+    ) -> Result<(), Refusal> {
+        grow(&mut self.message, body.body.len(), part, limit)?;
+        place(me, &self.ticket, End::Far, body)?;
         if let Fragment::Request { last: true } = part {
             self.partial = false;
             // Credit that came before the request was whole.
             self.pass_credit(me, 0);
         }
-        placed
+        Ok(())
     }
 
     fn granted(&mut self, me: &Arc<Handle>, n: u32) {
@@ -207,17 +219,43 @@ impl Near {
 }
 
 impl Far {
+    /// Passes a reply, or a part of one, on.
+    fn forward(
+        &mut self,
+        me: &Arc<Handle>,
+        body: Part,
+        part: Fragment,
+        limit: usize,
+    ) -> Result<(), Refusal> {
+        grow(&mut self.message, body.body.len(), part, limit)?;
+        place(me, &self.ticket, End::Near, body)
+    }
+
     fn granted(&mut self, me: &Arc<Handle>, n: u32) {
         let pass = self.shaper.grant(n);
         tell_credit(me, &self.ticket, End::Near, pass);
     }
 }
 
-/// Places a payload in the outbox of the link at `to`. False when that is above its hard mark.
-fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> bool {
+/// Counts a message in fragments against its limit, in bytes.
+fn grow(message: &mut usize, len: usize, part: Fragment, limit: usize) -> Result<(), Refusal> {
+    let last = match part {
+        Fragment::Request { last } | Fragment::Item { last } => last,
+        Fragment::End => true,
+    };
+    // A message in one frame is bounded by the frame.
+    if *message + len > limit && !(last && *message == 0) {
+        return Err(Refusal::MessageTooLarge);
+    }
+    *message = if last { 0 } else { *message + len };
+    Ok(())
+}
+
+/// Places a payload in the outbox of the link at `to`, unless that is above its hard mark.
+fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> Result<(), Refusal> {
     let target = ticket.link(to);
     if !target.outbox.below_hard(payload.pinned) {
-        return false;
+        return Err(Refusal::SlowReader);
     }
     // When the link is gone, so is the stream, and its end is on the way to us.
     let _ = target.push(
@@ -228,7 +266,7 @@ fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> bool
             payload,
         },
     );
-    true
+    Ok(())
 }
 
 fn tell(me: &Arc<Handle>, ticket: &Arc<Ticket>, how: Close) {
@@ -255,7 +293,7 @@ pub(super) fn tell_credit(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, n: u3
 
 impl Part {
     /// A payload frame as it is passed on, with the flags the engine allows it.
-    fn of(_payload: &Payload<'_>, bytes: &Bytes, flags: Flags, part: Fragment) -> Self {
+    fn of(bytes: &Bytes, flags: Flags, part: Fragment) -> Self {
         let (body, pinned) = body_of(bytes, HEADER_LEN);
         Self {
             flags,

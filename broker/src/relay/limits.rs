@@ -24,6 +24,8 @@ pub struct Limits {
     pub stall: Duration,
     /// Open streams of one connection, per direction.
     pub streams: usize,
+    /// Fire-and-forget requests of one connection, per second; more are dropped and counted.
+    pub fire_and_forget: usize,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             setup_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             streams: 65_536,
+            fire_and_forget: 100_000,
         }
     }
 }

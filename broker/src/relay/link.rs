@@ -29,6 +29,7 @@ use jackfield_rsocket::{
 use tokio::time::Sleep;
 
 use super::{
+    bucket::Bucket,
     handle::{Handle, Order},
     introduction::{Introduced, MetadataKind},
     item::Item,
@@ -38,6 +39,7 @@ use super::{
     refusal::{Outcome, Refusal},
     routes::Routes,
     splice::Splice,
+    waiting::Held,
 };
 use crate::directory::Instance;
 
@@ -67,6 +69,9 @@ pub(super) struct Link {
     /// A keepalive answer the writer had no room for; a newer one replaces it.
     pub(super) ping: Option<Bytes>,
     pub(super) pause: Option<Pause>,
+    /// What requests with metadata in pieces hold.
+    pub(super) held: Held,
+    pub(super) told: Bucket,
     pub(super) ending: Option<Ending>,
     pub(super) counts: Counts,
     /// Frames built here, before they go to the writer.
@@ -131,6 +136,7 @@ impl Link {
         thread: usize,
     ) -> Self {
         let now = now();
+        let told_per_second = plane.limits.fire_and_forget;
         let terms = Terms {
             side: jackfield_rsocket::wire::Side::Server,
             keepalive: introduced.keepalive,
@@ -150,6 +156,8 @@ impl Link {
             now,
             ping: None,
             pause: None,
+            held: Held::default(),
+            told: Bucket::new(told_per_second, now),
             ending: None,
             counts: Counts::default(),
             scratch: BytesMut::new(),

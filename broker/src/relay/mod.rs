@@ -16,7 +16,9 @@
 //! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to 50 ms |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
 //! | socket writer | 128 KiB and one frame | the outbox waits |
-//! | metadata of a fragmented request | 64 KiB, 16 fragments, 5 s | INVALID |
+//! | metadata of fragmented requests | 64 KiB per connection, 16 fragments, 5 s | INVALID |
+//! | a message in fragments | `message` | its stream is cancelled on both sides |
+//! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
 //! | half-open connections | `pending`, per address | the newest is closed |
@@ -27,6 +29,7 @@
 //! Looks down at: chain, directory. Looked at by: admin, server.
 
 mod accept;
+mod bucket;
 mod dispatch;
 mod handle;
 mod inbound;

@@ -82,10 +82,14 @@ impl Plane {
         }
     }
 
-    pub(super) fn cut_slow_reader(&self) {
-        self.metrics
-            .slow_peers
-            .with_label_values(&["stream_cancelled"])
-            .inc();
+    /// Counts a stream that is ended in the middle because of what one side sends or does not read.
+    pub(super) fn cut(&self, refusal: &Refusal) {
+        self.metrics.refused(refusal);
+        if *refusal == Refusal::SlowReader {
+            self.metrics
+                .slow_peers
+                .with_label_values(&["stream_cancelled"])
+                .inc();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every reason to say no, with the code and the words it is said in: one table.
 //!
 //! Where the archived broker has a code and a text, they are kept; the others have RST numbers it
-//! never used. What a refusal promises follows DESIGN: REJECTED was not processed and may be sent
+//! never used. What a refusal promises: REJECTED was not processed and may be sent
 //! again, CANCELED may have been, INVALID will not be better a second time.
 
 use std::borrow::Cow;
@@ -21,6 +21,10 @@ pub enum Refusal {
     UnknownEndpoint { service: String, endpoint: String },
     /// Metadata of a fragmented request grew past what is waited for, or took too long.
     MetadataTooLong,
+    /// A message in fragments grew past `limits.message`.
+    MessageTooLarge,
+    /// More fire-and-forget requests a second than `limits.fire-and-forget`.
+    TooManyTold,
     /// Every instance that could take the call is full.
     Overloaded(String),
     /// The broker is draining.
@@ -29,8 +33,6 @@ pub enum Refusal {
     PluginFailed(String),
     /// A plugin said no, in its own words.
     Plugin { code: u32, text: String },
-    /// A plugin answered a request that has no single reply.
-    AnswerNotPossible(String),
     /// No reply, or no first item, in time.
     Timeout,
     /// The connection of the responder ended in the middle of the call.
@@ -53,12 +55,12 @@ impl Refusal {
             Self::BadMetadata(_) => 600_500,
             Self::UnknownService(_) => 900_404,
             Self::UnknownEndpoint { .. } => 900_405,
-            Self::MetadataTooLong => 910_413,
+            Self::MetadataTooLong | Self::MessageTooLarge => 910_413,
+            Self::TooManyTold => 910_430,
             Self::Overloaded(_) => 910_429,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
             Self::Plugin { .. } => return None,
-            Self::AnswerNotPossible(_) => 910_501,
             Self::Timeout => 910_504,
             Self::ProviderLost => 910_499,
             Self::SlowReader => 910_498,
@@ -72,10 +74,13 @@ impl Refusal {
         match self {
             Self::NoRoute | Self::BadMetadata(_) | Self::MetadataTooLong => ErrorCode::INVALID,
             Self::UnknownService(_) | Self::UnknownEndpoint { .. } => ErrorCode::INVALID,
-            Self::Overloaded(_) | Self::Draining | Self::PluginFailed(_) => ErrorCode::REJECTED,
-            Self::AnswerNotPossible(_) => ErrorCode::REJECTED,
+            Self::Overloaded(_) | Self::Draining | Self::PluginFailed(_) | Self::TooManyTold => {
+                ErrorCode::REJECTED
+            }
             Self::Plugin { code, .. } => ErrorCode(*code),
-            Self::Timeout | Self::ProviderLost | Self::SlowReader => ErrorCode::CANCELED,
+            Self::Timeout | Self::ProviderLost | Self::SlowReader | Self::MessageTooLarge => {
+                ErrorCode::CANCELED
+            }
             Self::NoApplication | Self::DuplicateUuid(_) | Self::BadApplication(_) => {
                 ErrorCode::REJECTED_SETUP
             }
@@ -99,11 +104,12 @@ impl Refusal {
             Self::UnknownService(_) => "unknown_service",
             Self::UnknownEndpoint { .. } => "unknown_endpoint",
             Self::MetadataTooLong => "metadata_too_long",
+            Self::MessageTooLarge => "message_too_large",
+            Self::TooManyTold => "too_many_fire_and_forget",
             Self::Overloaded(_) => "overloaded",
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
-            Self::AnswerNotPossible(_) => "answer_not_possible",
             Self::Timeout => "timeout",
             Self::ProviderLost => "provider_lost",
             Self::SlowReader => "slow_reader",
@@ -128,6 +134,8 @@ impl Refusal {
             Self::MetadataTooLong => {
                 return "routing metadata of a fragmented request is too long or too late".into();
             }
+            Self::MessageTooLarge => return "message is larger than limits.message".into(),
+            Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
             Self::Draining => return "broker is draining; connect to another one".into(),
             Self::Timeout => return "no answer in time".into(),
             Self::ProviderLost => return "responder's connection ended during the call".into(),
@@ -145,9 +153,6 @@ impl Refusal {
             }
             Self::PluginFailed(name) => format!("plugin {name} failed and refuses by policy"),
             Self::Plugin { text, .. } => text.clone(),
-            Self::AnswerNotPossible(name) => {
-                format!("plugin {name} answers, which only request/response allows")
-            }
             Self::DuplicateUuid(uuid) => format!("uuid {uuid} belongs to another application"),
             Self::BadApplication(why) => format!("application metadata cannot be read: {why}"),
         })

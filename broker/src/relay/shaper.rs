@@ -1,7 +1,7 @@
 //! Credit shaping: of the credit a reader granted, at most a window is passed on at a time, so that
 //! a reader who grants without end and then stops reading holds back only that much.
 //!
-//! Invariants (DESIGN 2, idea 2)
+//! Invariants
 //! - never more is passed on than was granted
 //! - as long as credit is left, at least one item is on its way: never zero
 //! - the window counts bytes; items follow from the mean size of the items seen

@@ -63,6 +63,8 @@ pub(super) struct Near {
     /// How often the request has been picked for.
     pub(super) attempts: u8,
     pub(super) call: Call,
+    /// Bytes of the message that is arriving in fragments.
+    pub(super) message: usize,
     finished: bool,
 }
 
@@ -109,6 +111,7 @@ impl Near {
             deadline: None,
             attempts: 1,
             call,
+            message: 0,
             finished: false,
         }
     }
@@ -168,6 +171,8 @@ pub(super) struct Far {
     pub(super) ticket: Arc<Ticket>,
     /// Credit for a channel's items.
     pub(super) shaper: Shaper,
+    /// Bytes of the message that is arriving in fragments.
+    pub(super) message: usize,
     _load: Load<Arc<Handle>>,
     finished: bool,
 }
@@ -177,6 +182,7 @@ impl Far {
         Self {
             ticket,
             shaper,
+            message: 0,
             _load: load,
             finished: false,
         }

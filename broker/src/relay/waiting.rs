@@ -1,7 +1,11 @@
 //! A request whose metadata is still arriving in fragments: held until it is whole, with a bound on
-//! bytes, fragments and time (DESIGN 2.1, protocol sheet 3.5).
+//! bytes, fragments and time. The bytes are those of a whole connection.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,6 +19,10 @@ const FRAGMENTS_MAX: usize = 16;
 /// How long the metadata may take.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Bytes held by all waiting requests of one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Rc<Cell<usize>>);
+
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) request: RequestPart,
@@ -25,26 +33,63 @@ pub(super) struct Waiting {
     pub(super) metadata: BytesMut,
     /// Credit the requester granted meanwhile.
     pub(super) credit: u32,
+    share: Share,
+}
+
+/// What one request holds of the connection's bytes; given back when dropped.
+#[derive(Debug)]
+struct Share {
+    held: Held,
+    bytes: usize,
+}
+
+impl Share {
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let total = self.held.0.get() + bytes;
+        if total > BYTES_MAX {
+            return Err(Refusal::MetadataTooLong);
+        }
+        self.held.0.set(total);
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.held.0.set(self.held.0.get() - self.bytes);
+    }
 }
 
 impl Waiting {
-    pub(super) fn new(request: RequestPart, metadata: &[u8], now: Instant) -> Self {
-        Self {
+    pub(super) fn new(
+        request: RequestPart,
+        metadata: &[u8],
+        held: &Held,
+        now: Instant,
+    ) -> Result<Self, Refusal> {
+        let mut share = Share {
+            held: held.clone(),
+            bytes: 0,
+        };
+        share.take(request.pinned)?;
+        Ok(Self {
             request,
             deadline: now + WAIT_MAX,
             fragments: Vec::new(),
             metadata: BytesMut::from(metadata),
             credit: 0,
-        }
+            share,
+        })
     }
 
     /// Takes one more fragment, whose metadata part is given apart.
     pub(super) fn push(&mut self, part: Part, metadata: Option<&[u8]>) -> Result<(), Refusal> {
+        self.share.take(part.pinned)?;
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
         self.fragments.push(part);
-        let bytes: usize = self.fragments.iter().map(|part| part.pinned).sum();
-        if bytes + self.request.pinned > BYTES_MAX || self.fragments.len() > FRAGMENTS_MAX {
+        if self.fragments.len() > FRAGMENTS_MAX {
             return Err(Refusal::MetadataTooLong);
         }
         Ok(())

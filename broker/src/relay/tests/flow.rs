@@ -4,7 +4,7 @@ use jackfield_rsocket::wire::{Interaction, Keepalive};
 
 use super::*;
 
-/// Conformance 137, and DESIGN's credit shaping: endless credit is passed on by windows.
+/// Conformance 137, and credit shaping: endless credit is passed on by windows.
 #[test]
 fn endless_credit_is_shaped() {
     run(async {
@@ -288,5 +288,96 @@ fn drain_lets_streams_finish() {
         drop((caller, echo));
         assert_eq!(drain.await.unwrap(), 0);
         assert!(world.plane.links.admit(None).is_err());
+    });
+}
+
+/// Conformance 94: a message that outgrows its limit ends its stream, in either direction.
+#[test]
+fn a_message_in_fragments_is_bounded() {
+    run(async {
+        let world = World::with(|limits| limits.message = 100);
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        let text = "error CANCELED (0x203) RST-910413: message is larger than limits.message";
+        let partial = Request {
+            follows: true,
+            ..request(Interaction::Response, 0, &metadata)
+        };
+        caller.request(1, partial).await;
+        assert_eq!(echo.sees().await.what, "Response n=0 hello+");
+        caller.payload(1, "FN", &[7; 60]).await;
+        assert!(echo.sees().await.what.starts_with("payload FN"));
+        caller.payload(1, "FN", &[7; 60]).await;
+        assert_eq!(caller.sees().await, seen(1, text));
+        assert_eq!(echo.sees().await, seen(2, "cancel"));
+
+        caller
+            .request(3, request(Interaction::Stream, 5, &metadata))
+            .await;
+        assert_eq!(echo.sees().await.stream, 4);
+        echo.payload(4, "N", &[7; 300]).await;
+        assert!(caller.sees().await.what.starts_with("payload N"));
+        echo.payload(4, "FN", &[7; 60]).await;
+        echo.payload(4, "N", &[7; 60]).await;
+        assert!(caller.sees().await.what.starts_with("payload FN"));
+        assert_eq!(caller.sees().await, seen(3, text));
+        assert_eq!(echo.sees().await, seen(4, "cancel"));
+    });
+}
+
+/// What requests with metadata in pieces hold is bounded for the connection, and given back.
+#[test]
+fn metadata_in_pieces_is_bounded_for_the_connection() {
+    run(async {
+        let world = World::new();
+        let mut caller = world.caller().await;
+        let piece = vec![0; 30_000];
+        let first = Request {
+            follows: true,
+            data: b"",
+            ..request(Interaction::Response, 0, &piece)
+        };
+        // An entry of 30,000 zero bytes that goes on: nothing to route by yet.
+        let mut metadata = vec![0x7A | 0x80, 0xFF, 0xFF, 0xFF];
+        metadata.extend_from_slice(&piece);
+        let first = Request {
+            metadata: Some(&metadata),
+            ..first
+        };
+        caller.request(1, first).await;
+        caller.request(3, first).await;
+        caller.sees_nothing().await;
+        caller.request(5, first).await;
+        let refused = caller.sees().await;
+        assert_eq!(refused.stream, 5);
+        assert!(refused.what.contains("RST-910413"), "{refused:?}");
+        caller.cancel(1).await;
+        caller.request(7, first).await;
+        caller.sees_nothing().await;
+    });
+}
+
+#[test]
+fn fire_and_forget_is_bounded_and_counted() {
+    run(async {
+        let world = World::with(|limits| limits.fire_and_forget = 2);
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.tell");
+        for stream in [1, 3, 5] {
+            caller
+                .request(stream, request(Interaction::FireAndForget, 0, &metadata))
+                .await;
+        }
+        assert_eq!(echo.sees().await.stream, 2);
+        assert_eq!(echo.sees().await.stream, 4);
+        echo.sees_nothing().await;
+        caller.sees_nothing().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        caller
+            .request(7, request(Interaction::FireAndForget, 0, &metadata))
+            .await;
+        assert_eq!(echo.sees().await.stream, 6);
     });
 }

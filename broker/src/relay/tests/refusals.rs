@@ -202,7 +202,7 @@ fn a_connection_that_says_nothing_is_closed() {
     });
 }
 
-/// Conformance 33 and DESIGN 4.6: what registers, what does not, and who gives way.
+/// Conformance 33: what registers, what does not, and who gives way.
 #[test]
 fn registering_is_easy_and_checked() {
     run(async {
