@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    hash::{DefaultHasher, Hasher},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -105,7 +107,7 @@ impl Surroundings {
     }
 
     /// Every file that loading would read now, to be watched: it may not exist yet.
-    pub fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         let here = || self.current_dir.join(FILE_NAME);
         files(self)
             .ok()
@@ -113,10 +115,41 @@ impl Surroundings {
             .unwrap_or_else(|| vec![here()])
     }
 
+    /// What the files hold now. One that cannot be read, or is gone, is left out.
+    pub fn contents(&self) -> Contents {
+        let read = |path: PathBuf| Some((digest(&fs::read(&path).ok()?), path));
+        self.files()
+            .into_iter()
+            .filter_map(read)
+            .map(|(digest, path)| (path, digest))
+            .collect()
+    }
+
     /// The folder of additions beside the file.
     fn additions(&self) -> Option<PathBuf> {
         Some(self.find_file()?.parent()?.join("conf.d"))
     }
+}
+
+/// A digest of each file's bytes.
+pub type Contents = BTreeMap<PathBuf, u64>;
+
+impl Written {
+    /// Of the files that were read.
+    pub(super) fn contents(&self) -> Contents {
+        let digest = |source: &Source| match &source.kind {
+            SourceKind::File(path) => Some((path.clone(), digest(source.text.as_bytes()))),
+            _ => None,
+        };
+        self.sources.iter().filter_map(digest).collect()
+    }
+}
+
+/// Tells contents apart; it protects from accidents, not from enemies.
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// Reads every layer. Files with broken TOML are all reported, not just the first.

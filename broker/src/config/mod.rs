@@ -31,7 +31,7 @@ use std::path::PathBuf;
 pub use address::HostPort;
 pub use checked::{AdminFace, Cluster, Config, HttpFace, Listener, Node};
 pub use keys::{KEYS, Key, Reload, Support};
-pub use layers::{Setting, Surroundings};
+pub use layers::{Contents, Setting, Surroundings};
 pub use problem::{Problem, Problems};
 pub use show::Shown;
 pub use units::{parse_duration, parse_size, show_size};
@@ -44,8 +44,10 @@ use crate::{chain::LoadErrors, telemetry};
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
-    /// The files that were read. They are watched.
+    /// The files that were read.
     pub files: Vec<PathBuf>,
+    /// What they held, so that a watcher misses no change since then.
+    pub contents: Contents,
     /// Every setting in effect and its origin.
     pub settings: Vec<Shown>,
 }
@@ -60,9 +62,11 @@ pub fn load(surroundings: &Surroundings) -> Result<Loaded, Problems> {
         return Err(problems);
     }
     let settings = show::show(&written.sources, &written.root, &config);
+    let contents = written.contents();
     Ok(Loaded {
         config,
         files: written.files,
+        contents,
         settings,
     })
 }
@@ -95,7 +99,7 @@ impl Loaded {
         Self {
             config,
             settings,
-            files: self.files,
+            ..self
         }
     }
 

@@ -76,14 +76,14 @@ impl Drop for Reloading {
 
 impl Reloader {
     fn run(self, demands: &Receiver<()>) {
-        let mut watch = Watch::new(&self.surroundings.files());
+        let mut watch = Watch::new(self.current.load().contents.clone());
         let mut failed = false;
         loop {
             let due = match demands.recv_timeout(INTERVAL) {
                 Ok(()) => true,
                 // What failed for want of a file, such as a component, mends itself when the file comes.
                 Err(RecvTimeoutError::Timeout) => {
-                    watch.look(&self.surroundings.files())
+                    watch.look(self.surroundings.contents())
                         || (failed && load(&self.surroundings).is_ok())
                 }
                 Err(RecvTimeoutError::Disconnected) => return,

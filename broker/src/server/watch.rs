@@ -4,39 +4,26 @@
 //! mounted volumes. A change counts when two looks in a row find the same bytes, so a file that is half
 //! written is left alone.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    hash::{BuildHasher, RandomState},
-    path::PathBuf,
-};
+use crate::config::Contents;
 
 #[derive(Debug)]
 pub(super) struct Watch {
-    hasher: RandomState,
     /// What the configuration in effect was, or was last tried to be, read from.
-    known: Fingerprint,
-    resting: Option<Fingerprint>,
+    known: Contents,
+    resting: Option<Contents>,
 }
 
-/// Every file there is, with length and digest.
-type Fingerprint = BTreeMap<PathBuf, (usize, u64)>;
-
 impl Watch {
-    /// What the files hold now counts as known.
-    pub(super) fn new(files: &[PathBuf]) -> Self {
-        let hasher = RandomState::new();
+    pub(super) fn new(known: Contents) -> Self {
         Self {
-            known: fingerprint(&hasher, files),
-            hasher,
+            known,
             resting: None,
         }
     }
 
     /// Whether the files have changed and come to rest; each change is told once. Files that are gone are
     /// about to come back, as long as one is left.
-    pub(super) fn look(&mut self, files: &[PathBuf]) -> bool {
-        let found = fingerprint(&self.hasher, files);
+    pub(super) fn look(&mut self, found: Contents) -> bool {
         if found == self.known || found.is_empty() {
             self.resting = None;
             return false;
@@ -51,64 +38,110 @@ impl Watch {
     }
 }
 
-fn fingerprint(hasher: &RandomState, files: &[PathBuf]) -> Fingerprint {
-    let read = |path: &PathBuf| {
-        let bytes = fs::read(path).ok()?;
-        Some((path.clone(), (bytes.len(), hasher.hash_one(&bytes))))
-    };
-    files.iter().filter_map(read).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
     use tempfile::TempDir;
+
+    use crate::config::Surroundings;
 
     use super::*;
 
+    struct Fixture {
+        folder: TempDir,
+        surroundings: Surroundings,
+        watch: Watch,
+    }
+
+    impl Fixture {
+        fn new(arrange: impl FnOnce(&Path)) -> Self {
+            let folder = TempDir::new().unwrap();
+            arrange(folder.path());
+            let surroundings = Surroundings {
+                current_dir: folder.path().to_owned(),
+                ..Surroundings::default()
+            };
+            let watch = Watch::new(surroundings.contents());
+            Self {
+                folder,
+                surroundings,
+                watch,
+            }
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.at(name), text).unwrap();
+        }
+
+        fn looks(&mut self) -> [bool; 3] {
+            [0; 3].map(|_| self.watch.look(self.surroundings.contents()))
+        }
+
+        fn look(&mut self) -> bool {
+            self.watch.look(self.surroundings.contents())
+        }
+    }
+
+    const TOLD: [bool; 3] = [false, true, false];
+    const QUIET: [bool; 3] = [false; 3];
+
     #[test]
     fn a_change_is_told_once_when_it_rests() {
-        let folder = TempDir::new().unwrap();
-        let file = folder.path().join("a.toml");
-        let files = [file.clone(), folder.path().join("b.toml")];
-        fs::write(&file, "one").unwrap();
-        let mut watch = Watch::new(&files);
-        assert!(!watch.look(&files));
-        fs::write(&file, "tw").unwrap();
-        assert!(!watch.look(&files), "may be half written");
-        fs::write(&file, "two").unwrap();
-        assert!(!watch.look(&files), "was half written");
-        assert!(watch.look(&files));
-        assert!(!watch.look(&files), "told once");
-        fs::write(&file, "two").unwrap();
-        assert!(
-            !watch.look(&files) && !watch.look(&files),
-            "the same content"
-        );
-        fs::write(&files[1], "new").unwrap();
-        assert!(!watch.look(&files) && watch.look(&files), "a new file");
-        fs::remove_file(&files[1]).unwrap();
-        assert!(!watch.look(&files) && watch.look(&files), "a file less");
-        fs::remove_file(&file).unwrap();
-        assert!(
-            !watch.look(&files) && !watch.look(&files),
-            "nothing left: it is being replaced"
-        );
+        let mut it = Fixture::new(|folder| {
+            fs::write(folder.join("jackfield.toml"), "one").unwrap();
+            fs::create_dir(folder.join("conf.d")).unwrap();
+        });
+        assert_eq!(it.looks(), QUIET);
+        it.write("jackfield.toml", "tw");
+        assert!(!it.look(), "may be half written");
+        it.write("jackfield.toml", "two");
+        assert!(!it.look(), "was half written");
+        assert!(it.look());
+        it.write("jackfield.toml", "two");
+        assert_eq!(it.looks(), QUIET, "the same content");
+        it.write("conf.d/more.toml", "new");
+        assert_eq!(it.looks(), TOLD, "a new file");
+        fs::remove_file(it.at("conf.d/more.toml")).unwrap();
+        assert_eq!(it.looks(), TOLD, "a file less");
+        fs::remove_file(it.at("jackfield.toml")).unwrap();
+        assert_eq!(it.looks(), QUIET, "nothing left: it is being replaced");
+    }
+
+    #[test]
+    fn a_change_before_the_first_look_is_told() {
+        let mut it = Fixture::new(|folder| {
+            fs::write(folder.join("jackfield.toml"), "").unwrap();
+        });
+        let loaded = crate::config::load(&Surroundings {
+            variables: [("HOME".to_owned(), "/home/op".to_owned())].into(),
+            ..it.surroundings.clone()
+        });
+        it.write("jackfield.toml", "[log]");
+        it.watch = Watch::new(loaded.unwrap().contents);
+        assert_eq!(it.looks(), TOLD);
     }
 
     #[test]
     fn a_symlink_swap_is_a_change() {
-        let folder = TempDir::new().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for (version, text) in [("..1", "one"), ("..2", "two")] {
-            fs::create_dir(at(version)).unwrap();
-            fs::write(at(version).join("j.toml"), text).unwrap();
-        }
-        std::os::unix::fs::symlink(at("..1"), at("..data")).unwrap();
-        std::os::unix::fs::symlink("..data/j.toml", at("j.toml")).unwrap();
-        let files = [at("j.toml")];
-        let mut watch = Watch::new(&files);
-        std::os::unix::fs::symlink(at("..2"), at("..next")).unwrap();
-        fs::rename(at("..next"), at("..data")).unwrap();
-        assert!(!watch.look(&files) && watch.look(&files));
+        use std::os::unix::fs::symlink;
+        let mut it = Fixture::new(|folder| {
+            for (version, text) in [("..1", "one"), ("..2", "two")] {
+                fs::create_dir(folder.join(version)).unwrap();
+                fs::write(folder.join(version).join("jackfield.toml"), text).unwrap();
+            }
+            symlink("..1", folder.join("..data")).unwrap();
+            symlink("..data/jackfield.toml", folder.join("jackfield.toml")).unwrap();
+        });
+        symlink("..2", it.at("..next")).unwrap();
+        fs::rename(it.at("..next"), it.at("..data")).unwrap();
+        assert_eq!(it.looks(), TOLD);
     }
 }
