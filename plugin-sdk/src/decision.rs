@@ -37,7 +37,10 @@ impl Decision {
     /// plugin is not reloaded. Not for decisions that depend on time, on counting, or on chance.
     #[must_use]
     pub fn remember(self) -> Self {
-        Self { remember: true, ..self }
+        Self {
+            remember: true,
+            ..self
+        }
     }
 
     pub fn is_pass(&self) -> bool {
@@ -51,7 +54,10 @@ impl Decision {
 
 impl From<Verdict> for Decision {
     fn from(verdict: Verdict) -> Self {
-        Self { verdict, remember: false }
+        Self {
+            verdict,
+            remember: false,
+        }
     }
 }
 
@@ -70,28 +76,43 @@ impl Rewrite {
 
     #[must_use]
     pub fn group(self, group: impl Into<String>) -> Self {
-        Self { group: Some(group.into()), ..self }
+        Self {
+            group: Some(group.into()),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn service(self, service: impl Into<String>) -> Self {
-        Self { service: Some(service.into()), ..self }
+        Self {
+            service: Some(service.into()),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn method(self, method: impl Into<String>) -> Self {
-        Self { method: Some(method.into()), ..self }
+        Self {
+            method: Some(method.into()),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn version(self, version: impl Into<String>) -> Self {
-        Self { version: Some(version.into()), ..self }
+        Self {
+            version: Some(version.into()),
+            ..self
+        }
     }
 
     /// A rule such as `zone:eu`.
     #[must_use]
     pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
-        Self { endpoint: Some(endpoint.into()), ..self }
+        Self {
+            endpoint: Some(endpoint.into()),
+            ..self
+        }
     }
 
     /// An empty value removes the tag.

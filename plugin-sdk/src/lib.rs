@@ -83,6 +83,8 @@ pub mod expansion {
 
     /// The settings, or a message that names what is wrong with them.
     pub fn settings<T: super::Plugin>(json: &str) -> Result<T, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string()).and_then(T::configure)
+        serde_json::from_str(json)
+            .map_err(|error| error.to_string())
+            .and_then(T::configure)
     }
 }

@@ -21,5 +21,9 @@ pub fn error(message: &str) {
 }
 
 fn write(level: host::Level, message: &str) {
-    if IN_A_TEST { eprintln!("{level:?}: {message}") } else { host::write(level, message) }
+    if IN_A_TEST {
+        eprintln!("{level:?}: {message}")
+    } else {
+        host::write(level, message)
+    }
 }

@@ -9,12 +9,20 @@ use crate::bindings::names::jackfield::plugin::names as host;
 
 /// The number of a service.
 pub fn service(name: &str) -> u32 {
-    if IN_A_TEST { testing::intern(name, "") } else { host::service(name) }
+    if IN_A_TEST {
+        testing::intern(name, "")
+    } else {
+        host::service(name)
+    }
 }
 
 /// The number of a method of a service.
 pub fn handler(service: &str, method: &str) -> u32 {
-    if IN_A_TEST { testing::intern(service, method) } else { host::handler(service, method) }
+    if IN_A_TEST {
+        testing::intern(service, method)
+    } else {
+        host::handler(service, method)
+    }
 }
 
 pub(crate) fn known_service(name: &str) -> u32 {

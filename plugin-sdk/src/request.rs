@@ -141,19 +141,16 @@ impl TryFrom<String> for Key {
             None if text == "app" => Ok(Self::App),
             None if text == "principal" => Ok(Self::Principal),
             Some(("tag", key)) if !key.is_empty() => Ok(Self::Tag(key.to_owned())),
-            _ => Err(format!("`{text}` is no key; use `app`, `principal` or `tag:NAME`")),
+            _ => Err(format!(
+                "`{text}` is no key; use `app`, `principal` or `tag:NAME`"
+            )),
         }
     }
 }
 
 /// A request of the host.
 #[doc(hidden)]
-pub const fn guest_request(
-    service: u32,
-    handler: u32,
-    traits: Traits,
-    call: &Call,
-) -> Request<'_> {
+pub const fn guest_request(service: u32, handler: u32, traits: Traits, call: &Call) -> Request<'_> {
     let interaction = if traits.contains(Traits::REQUEST_RESPONSE) {
         Interaction::RequestResponse
     } else if traits.contains(Traits::FIRE_AND_FORGET) {
@@ -164,7 +161,13 @@ pub const fn guest_request(
         Interaction::Channel
     };
     let sticky = traits.contains(Traits::STICKY);
-    Request { asked: Asked::Host(call), interaction, sticky, service, handler }
+    Request {
+        asked: Asked::Host(call),
+        interaction,
+        sticky,
+        service,
+        handler,
+    }
 }
 
 /// A request of a test.

@@ -51,37 +51,58 @@ impl TestRequest {
 
     #[must_use]
     pub fn interaction(self, interaction: Interaction) -> Self {
-        Self { interaction, ..self }
+        Self {
+            interaction,
+            ..self
+        }
     }
 
     #[must_use]
     pub fn sticky(self) -> Self {
-        Self { sticky: true, ..self }
+        Self {
+            sticky: true,
+            ..self
+        }
     }
 
     #[must_use]
     pub fn group(self, group: &str) -> Self {
-        Self { group: group.into(), ..self }
+        Self {
+            group: group.into(),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn version(self, version: &str) -> Self {
-        Self { version: version.into(), ..self }
+        Self {
+            version: version.into(),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn endpoint(self, endpoint: &str) -> Self {
-        Self { endpoint: endpoint.into(), ..self }
+        Self {
+            endpoint: endpoint.into(),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn app(self, app: &str) -> Self {
-        Self { app: app.into(), ..self }
+        Self {
+            app: app.into(),
+            ..self
+        }
     }
 
     #[must_use]
     pub fn principal(self, principal: &str) -> Self {
-        Self { principal: principal.into(), ..self }
+        Self {
+            principal: principal.into(),
+            ..self
+        }
     }
 
     #[must_use]
@@ -92,7 +113,10 @@ impl TestRequest {
 
     #[must_use]
     pub fn metadata(self, metadata: &[u8]) -> Self {
-        Self { metadata: metadata.into(), ..self }
+        Self {
+            metadata: metadata.into(),
+            ..self
+        }
     }
 
     pub(crate) fn tag_value(&self, key: &str) -> Option<&str> {
