@@ -32,6 +32,13 @@ macro_rules! plugin {
                 Guest with_types_in $crate::expansion::lifecycle
             );
 
+            // On the host nothing is exported, and nothing of the plugin is dead code all the same.
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn(
+                ::std::string::String,
+            ) -> ::std::result::Result<(), ::std::string::String> =
+                <Guest as lifecycle::Guest>::configure;
+
             $($crate::plugin!(@hook $hook);)+
         };
     };
@@ -52,6 +59,14 @@ macro_rules! plugin {
                 })
             }
         }
+
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(
+            u32,
+            u32,
+            routing_filter::Traits,
+            &routing_filter::Call,
+        ) -> routing_filter::Decision = <Guest as routing_filter::Guest>::on_request;
 
         #[cfg(target_family = "wasm")]
         $crate::expansion::routing_filter::export_routing_filter!(

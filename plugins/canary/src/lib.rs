@@ -39,7 +39,12 @@ impl Plugin for Canary {
 
     /// Runs once, before the first request. What it refuses is never put to work.
     fn configure(settings: Settings) -> Result<Self, String> {
-        let Settings { percent, version, group, by } = settings;
+        let Settings {
+            percent,
+            version,
+            group,
+            by,
+        } = settings;
         if !(0.0..=100.0).contains(&percent) {
             return Err(format!("percent is {percent}; it must be from 0 to 100"));
         }
@@ -47,7 +52,15 @@ impl Plugin for Canary {
             return Err("there is neither `version` nor `group`; say where the share goes".into());
         }
         let weight = (percent * 100.0).round() as u32;
-        Ok(Self { weight, to: Rewrite { version, group, ..Rewrite::new() }, by })
+        Ok(Self {
+            weight,
+            to: Rewrite {
+                version,
+                group,
+                ..Rewrite::new()
+            },
+            by,
+        })
     }
 }
 
@@ -102,7 +115,10 @@ mod tests {
         let diverted = |user: &str| !request().tag("user", user).ask(&it).is_pass();
         let users: Vec<String> = (0..1_000).map(|n| format!("user-{n}")).collect();
         let share = users.iter().filter(|user| diverted(user)).count();
-        assert!((250..350).contains(&share), "{share} of 1000 are not 30 percent");
+        assert!(
+            (250..350).contains(&share),
+            "{share} of 1000 are not 30 percent"
+        );
         assert!(users.iter().all(|user| diverted(user) == diverted(user)));
     }
 
@@ -118,8 +134,14 @@ mod tests {
         for (settings, complaint) in [
             (r#"{"percent": 101, "version": "2"}"#, "from 0 to 100"),
             (r#"{"percent": 10}"#, "say where the share goes"),
-            (r#"{"percent": 10, "version": "2", "by": "moon"}"#, "`tag:NAME`"),
-            (r#"{"percent": 10, "versoin": "2"}"#, "unknown field `versoin`"),
+            (
+                r#"{"percent": 10, "version": "2", "by": "moon"}"#,
+                "`tag:NAME`",
+            ),
+            (
+                r#"{"percent": 10, "versoin": "2"}"#,
+                "unknown field `versoin`",
+            ),
             (r#"{"version": "2"}"#, "missing field `percent`"),
         ] {
             let error = configured::<Canary>(settings).err().unwrap();
