@@ -109,11 +109,11 @@ fn by_load<H>(a: &Instance<H>, b: &Instance<H>) -> std::cmp::Ordering {
     scaled(a, b).cmp(&scaled(b, a))
 }
 
-fn weighted<'c, H>(
-    candidates: &'c [Arc<Instance<H>>],
+fn weighted<H>(
+    candidates: &[Arc<Instance<H>>],
     random: u64,
     able: impl Fn(&Instance<H>) -> bool,
-) -> Option<&'c Arc<Instance<H>>> {
+) -> Option<&Arc<Instance<H>>> {
     let weight = |instance: &Instance<H>| u64::from(instance.app.power.max(1));
     let fit = || candidates.iter().filter(|instance| able(instance));
     let total: u64 = fit().map(|instance| weight(instance)).sum();

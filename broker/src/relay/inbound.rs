@@ -64,7 +64,7 @@ impl Link {
                     Owner::Ended(Splice::Waiting(waiting)) => {
                         self.on_waiting_ended(id, *waiting, &payload, body);
                     }
-                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(near, body, part),
+                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(*near, body, part),
                     Owner::Ended(Splice::Far(mut far)) => {
                         match far.forward(&self.me, body, part, limit) {
                             Ok(()) => far.finish(),
@@ -133,7 +133,7 @@ impl Link {
     }
 
     /// The last fragment of a fire-and-forget, or of a channel whose replies ended before.
-    fn on_near_ended(&mut self, mut near: Box<Near>, body: Part, part: Fragment) {
+    fn on_near_ended(&self, mut near: Near, body: Part, part: Fragment) {
         match near.forward(&self.me, body, part, self.plane.limits.message) {
             Ok(()) => near.finish(Outcome::Ok, self.now),
             Err(refusal) => {
@@ -152,7 +152,7 @@ impl Link {
         self.send(&jackfield_rsocket::wire::cancel(id));
     }
 
-    fn on_failed(&mut self, owner: Splice, code: ErrorCode, data: &[u8]) {
+    fn on_failed(&self, owner: Splice, code: ErrorCode, data: &[u8]) {
         let how = Close::Error {
             code,
             text: own(data).0,
@@ -177,7 +177,7 @@ impl Link {
         }
     }
 
-    fn on_peer_draining(&mut self) {
+    fn on_peer_draining(&self) {
         self.me.stop_requests();
         if let Some(instance) = &self.instance {
             self.plane.directory.hide(instance);

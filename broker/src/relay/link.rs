@@ -220,7 +220,7 @@ impl Link {
         true
     }
 
-    fn paused(&mut self, cx: &mut Context<'_>) -> bool {
+    fn paused(&mut self, cx: &Context<'_>) -> bool {
         let Some(pause) = &self.pause else {
             return false;
         };

@@ -131,14 +131,12 @@ mod tests {
                 passed += u64::from(shaper.grant(n));
                 prop_assert!(passed >= 1);
             }
-            let mut delivered = 0u64;
-            for size in sizes.iter().cycle() {
+            for (delivered, size) in (0u64..).zip(sizes.iter().cycle()) {
                 prop_assert!(passed <= total);
                 if delivered == total {
                     break;
                 }
                 prop_assert!(passed > delivered, "stalled at {} of {}", delivered, total);
-                delivered += 1;
                 shaper.delivered(*size);
                 passed += u64::from(shaper.top_up());
             }

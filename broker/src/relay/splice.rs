@@ -131,18 +131,18 @@ impl Near {
     }
 
     /// The stream has ended and the other side knows.
-    pub(super) fn finish(mut self: Box<Self>, outcome: Outcome, now: Instant) {
+    pub(super) fn finish(mut self, outcome: Outcome, now: Instant) {
         self.finished = true;
         self.call.metrics.ended(outcome, now - self.call.began);
     }
 
     /// The requester gave up, or is made to: takes the request back, or cancels it.
-    pub(super) fn cancel(mut self: Box<Self>, outcome: Outcome, now: Instant) {
+    pub(super) fn cancel(self, outcome: Outcome, now: Instant) {
         self.tell_far();
         self.finish(outcome, now);
     }
 
-    fn tell_far(&mut self) {
+    fn tell_far(&self) {
         if !self.ticket.withdraw() && self.ticket.is_stamped() {
             let close = Item::Close {
                 ticket: self.ticket.clone(),
@@ -188,12 +188,12 @@ impl Far {
         }
     }
 
-    pub(super) fn finish(mut self: Box<Self>) {
+    pub(super) fn finish(mut self) {
         self.finished = true;
     }
 
     /// Fails the call towards the requester.
-    pub(super) fn fail(mut self: Box<Self>, refusal: &Refusal) {
+    pub(super) fn fail(mut self, refusal: &Refusal) {
         self.tell_near(refusal);
         self.finished = true;
     }

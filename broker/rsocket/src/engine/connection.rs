@@ -267,7 +267,7 @@ impl<S> Connection<S> {
         }
     }
 
-    fn handle_request<'a>(&mut self, id: StreamId, request: Request<'a>) -> Event<'a, '_, S> {
+    fn handle_request<'a>(&self, id: StreamId, request: Request<'a>) -> Event<'a, '_, S> {
         if !self.side.other().owns(id) {
             return Event::Violation(Violation {
                 code: ErrorCode::CONNECTION_ERROR,
