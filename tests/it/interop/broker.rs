@@ -1,4 +1,5 @@
-//! The real broker as a process: free ports, a folder of its own, its memory as the kernel counts it.
+//! The real broker as a process: free ports, a folder of its own, its memory as the kernel counts
+//! it.
 
 use std::{
     env, fs,
@@ -140,8 +141,9 @@ pub(crate) fn binary() -> &'static Path {
     })
 }
 
-/// Builds a program of this workspace and says where it is. The whole workspace is named so that the
-/// dependencies have the features, and so the compiled form, that `cargo test --workspace` gave them.
+/// Builds a program of this workspace and says where it is. The whole workspace is named so that
+/// the dependencies have the features, and so the compiled form, that `cargo test --workspace` gave
+/// them.
 pub(crate) fn build(program: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--bin", program]);
