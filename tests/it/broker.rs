@@ -1,4 +1,5 @@
-//! The real broker as a process: free ports, a folder of its own, its memory as the kernel counts it.
+//! The real broker as a process: free ports, a folder of its own, its memory as the kernel counts
+//! it.
 
 use std::{
     env, fs,
@@ -176,14 +177,16 @@ fn folder() -> PathBuf {
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        env::var_os("JACKFIELD_BIN").map_or_else(|| build("jackfield", "jackfield"), PathBuf::from)
+        env::var_os("JACKFIELD_BIN").map_or_else(|| build("jackfield"), PathBuf::from)
     })
 }
 
-/// Builds a program of this workspace as the tests were built, and says where it is.
-pub(crate) fn build(package: &str, program: &str) -> PathBuf {
+/// Builds a program of this workspace and says where it is. The whole workspace is named so that
+/// the dependencies have the features, and so the compiled form, that `cargo test --workspace` gave
+/// them.
+pub(crate) fn build(program: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", package, "--bin", program]);
+    cargo.args(["build", "--quiet", "--workspace", "--bin", program]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     let test = env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");

@@ -1,7 +1,8 @@
 //! A child process that is heard line by line and does not outlive its owner.
 //!
-//! Its standard input is held open: the test peers serve until it ends, so they go away even when the
-//! test is killed. Its standard error goes to a file, and its end is part of every failure message.
+//! Its standard input is held open: the test peers serve until it ends, so they go away even when
+//! the test is killed. Its standard error goes to a file, and its end is part of every failure
+//! message.
 
 use std::{
     fs::{self, File},

@@ -13,7 +13,7 @@ use crate::{
 
 #[test]
 fn rust() {
-    let program = |file| Command::new(build("jackfield-examples", file));
+    let program = |file| Command::new(build(file));
     greets("rust", &["Hello, Ada!", "100 items"], program);
 }
 

@@ -1,4 +1,5 @@
-//! Cells of the matrix that cannot work whatever the broker does, each with the client's own reason.
+//! Cells of the matrix that cannot work whatever the broker does, each with the client's own
+//! reason.
 
 use super::client::Client::{self, JsAlpha, JsClassic, Python};
 

@@ -1,8 +1,8 @@
 //! The matrix: requester by responder, over both transports.
 //!
-//! Every pair of clients runs twice, once from a TCP requester and once from a WebSocket one, and between
-//! the two runs the responder's transport changes as well, so that every client is seen on every transport
-//! in both parts. With `JACKFIELD_INTEROP=full`, all four combinations run.
+//! Every pair of clients runs twice, once from a TCP requester and once from a WebSocket one, and
+//! between the two runs the responder's transport changes as well, so that every client is seen on
+//! every transport in both parts. With `JACKFIELD_INTEROP=full`, all four combinations run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

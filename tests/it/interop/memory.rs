@@ -1,5 +1,5 @@
-//! Endless credit does not fill the broker: it holds what a reader has not taken within a window, however
-//! long the stream and however fast its source.
+//! Endless credit does not fill the broker: it holds what a reader has not taken within a window,
+//! however long the stream and however fast its source.
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@
 //! report.
 //!
 //! Invariants
-//! - nothing is skipped in silence: what is not installed is named with the command that installs it,
-//!   and fails the test when `CI` or `JACKFIELD_TEST_ALL` is set
+//! - nothing is skipped in silence: what is not installed is named with the command that installs
+//!   it, and fails the test when `CI` or `JACKFIELD_TEST_ALL` is set
 //! - a cell that a client's own bug spoils is in `known`, with the reason, and must go on failing
 //! - every process ends with the value that started it
 
