@@ -97,7 +97,9 @@ impl Stall {
         self.ask(reader.wire.out());
         let mut ending = reader.until(self.read_first).await;
         if ending.is_none() {
-            resident[1] = self.stand_still(&mut reader.wire).await?;
+            ending = self.stand_still(&mut reader.wire, &mut resident[1]).await?;
+        }
+        if ending.is_none() {
             ending = reader.until(u64::MAX).await;
         }
         resident[2] = self.resident()?;
@@ -118,21 +120,23 @@ impl Stall {
         frame::put_request_stream(out, STREAM, ENDLESS, &metadata, &data);
     }
 
-    /// Reads nothing, but says every second that this side is alive.
-    async fn stand_still(&self, wire: &mut Wire) -> io::Result<u64> {
+    /// Reads nothing, but says every second that this side is alive, until a peer that has lost
+    /// its patience ends the connection.
+    async fn stand_still(&self, wire: &mut Wire, highest: &mut u64) -> io::Result<Option<Ending>> {
         let began = Instant::now();
-        let mut highest = self.resident()?;
         let mut said = 0;
         while began.elapsed() < self.pause {
             if began.elapsed().as_secs() > said {
                 said += 1;
                 frame::put_keepalive(wire.out(), 0, b"");
-                wire.write_all().await?;
+                if let Err(error) = wire.write_all().await {
+                    return Ok(Some(Ending::Lost(error.to_string())));
+                }
             }
             sleep(SAMPLE).await;
-            highest = highest.max(self.resident()?);
+            *highest = self.resident()?.max(*highest);
         }
-        Ok(highest)
+        Ok(None)
     }
 
     fn resident(&self) -> io::Result<u64> {
