@@ -21,7 +21,10 @@ fn main() -> io::Result<()> {
     let names = plugin_names(&plugins)?;
     watch(&root, &plugins, &names);
     let embedded = match build(&plugins) {
-        Ok(built) => names.iter().filter_map(|name| Some((name, built_file(&built, name)?))).collect(),
+        Ok(built) => names
+            .iter()
+            .filter_map(|name| Some((name, built_file(&built, name)?)))
+            .collect(),
         Err(why) => {
             println!("cargo:warning=not embedded: {}: {why}", names.join(", "));
             Vec::new()
@@ -31,10 +34,15 @@ fn main() -> io::Result<()> {
     for (name, file) in &embedded {
         writeln!(source, "    ({name:?}, include_bytes!({file:?})),").expect("a string takes all");
     }
-    let left_out: Vec<_> =
-        names.iter().filter(|name| !embedded.iter().any(|(known, _)| known == name)).collect();
+    let left_out: Vec<_> = names
+        .iter()
+        .filter(|name| !embedded.iter().any(|(known, _)| known == name))
+        .collect();
     writeln!(source, "];\nconst LEFT_OUT: &[&str] = &{left_out:?};").expect("a string takes all");
-    fs::write(PathBuf::from(env::var_os("OUT_DIR").expect("set by Cargo")).join("builtin.rs"), source)
+    fs::write(
+        PathBuf::from(env::var_os("OUT_DIR").expect("set by Cargo")).join("builtin.rs"),
+        source,
+    )
 }
 
 /// Every folder with a manifest is a plugin of its folder's name.
@@ -43,7 +51,11 @@ fn plugin_names(plugins: &Path) -> io::Result<Vec<String>> {
     for entry in fs::read_dir(plugins)? {
         let path = entry?.path();
         if path.join("Cargo.toml").is_file() {
-            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
+            names.extend(
+                path.file_name()
+                    .and_then(|name| name.to_str())
+                    .map(str::to_owned),
+            );
         }
     }
     names.sort();
@@ -66,12 +78,21 @@ fn watch(root: &Path, plugins: &Path, names: &[String]) {
 /// The folder of the built components.
 fn build(plugins: &Path) -> Result<PathBuf, String> {
     let Some(toolchain) = WasmToolchain::find() else {
-        return Err(format!("no toolchain here has the target {TARGET}; {REMEDY}, and build again"));
+        return Err(format!(
+            "no toolchain here has the target {TARGET}; {REMEDY}, and build again"
+        ));
     };
     let target_dir = plugins.join("target");
     let output = toolchain
         .cargo()
-        .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
         .arg(&target_dir)
         // Where Cargo finds the linker of sealed components, in `.cargo/config.toml`.
         .current_dir(plugins)
@@ -79,8 +100,13 @@ fn build(plugins: &Path) -> Result<PathBuf, String> {
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        let error = text.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
-        return Err(format!("{error}; see: cd plugins && cargo build --release --target {TARGET}"));
+        let error = text
+            .lines()
+            .find(|line| line.starts_with("error"))
+            .unwrap_or("no reason given");
+        return Err(format!(
+            "{error}; see: cd plugins && cargo build --release --target {TARGET}"
+        ));
     }
     Ok(target_dir.join(TARGET).join("release"))
 }

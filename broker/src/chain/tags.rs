@@ -19,7 +19,11 @@ pub(super) mod tests {
     /// Composite metadata of one routing entry with these tags.
     pub(in crate::chain) fn metadata(tags: &[&str]) -> Vec<u8> {
         let content = encode_tags(tags.iter().copied()).unwrap();
-        CompositeBuilder::new().push(Mime::ROUTING, &content).finish().unwrap().to_vec()
+        CompositeBuilder::new()
+            .push(Mime::ROUTING, &content)
+            .finish()
+            .unwrap()
+            .to_vec()
     }
 
     #[test]
@@ -29,7 +33,11 @@ pub(super) mod tests {
         behind_another.extend_from_slice(&plain);
         let name = "message/x.rsocket.routing.v0";
         let content = &plain[4..];
-        let by_name = CompositeBuilder::new().push(name, content).finish().unwrap().to_vec();
+        let by_name = CompositeBuilder::new()
+            .push(name, content)
+            .finish()
+            .unwrap()
+            .to_vec();
         for metadata in [plain, behind_another, by_name] {
             assert_eq!(find(&metadata, "user"), Some("alice"));
             assert_eq!(find(&metadata, "empty"), Some(""));

@@ -90,18 +90,25 @@ fn build(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
         )));
     }
     let Some(toolchain) = WasmToolchain::find() else {
-        return Err(Failure::failed(format!("no Rust toolchain here has the target {TARGET}; {REMEDY}")));
+        return Err(Failure::failed(format!(
+            "no Rust toolchain here has the target {TARGET}; {REMEDY}"
+        )));
     };
     let output = toolchain
         .cargo()
         .args(["build", "--release", "--target", TARGET])
         .args(["--message-format", "json-render-diagnostics"])
         // Makes a component, and imports nothing the source does not: no WASI.
-        .args(["--config", &format!("target.{TARGET}.linker=\"wasm-component-ld\"")])
+        .args([
+            "--config",
+            &format!("target.{TARGET}.linker=\"wasm-component-ld\""),
+        ])
         .current_dir(dir)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| Failure::failed(format!("cannot run cargo: {error}; see https://rustup.rs")))?;
+        .map_err(|error| {
+            Failure::failed(format!("cannot run cargo: {error}; see https://rustup.rs"))
+        })?;
     if !output.status.success() {
         return Err(Failure::failed(format!("{} was not built", dir.display())));
     }
@@ -127,12 +134,16 @@ fn built_components(messages: &str) -> Vec<PathBuf> {
             _ => Vec::new(),
         })
         .filter_map(|file| file.as_str().map(PathBuf::from))
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
         .collect()
 }
 
 fn show(file: &Path, as_json: bool) -> Result<(), Failure> {
-    let broken = |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", file.display()));
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", file.display()));
     let bytes = fs::read(file).map_err(|error| broken(&error))?;
     let outline = Outline::read(&bytes).map_err(|error| broken(&error))?;
     let loads = outline.check();
@@ -158,9 +169,21 @@ fn text(file: &Path, outline: &Outline, refusal: Option<&str>) -> String {
         true => none.to_owned(),
         false => words.join(", "),
     };
-    let hooks = outline.hooks.iter().map(|hook| hook.name().to_owned()).collect();
-    let needs = outline.capabilities.iter().map(|capability| capability.name().to_owned()).collect();
-    let contract = outline.versions.iter().map(|version| format!("{PACKAGE}@{version}")).collect();
+    let hooks = outline
+        .hooks
+        .iter()
+        .map(|hook| hook.name().to_owned())
+        .collect();
+    let needs = outline
+        .capabilities
+        .iter()
+        .map(|capability| capability.name().to_owned())
+        .collect();
+    let contract = outline
+        .versions
+        .iter()
+        .map(|version| format!("{PACKAGE}@{version}"))
+        .collect();
     [
         ("file", file.display().to_string()),
         ("size", format!("{} bytes", outline.size)),
@@ -170,7 +193,10 @@ fn text(file: &Path, outline: &Outline, refusal: Option<&str>) -> String {
         ("allow", or(needs, "needs no grant")),
         ("imports", or(outline.imports.clone(), "nothing")),
         ("exports", or(outline.exports.clone(), "nothing")),
-        ("loads", refusal.map_or("yes".to_owned(), |why| format!("no, it {why}"))),
+        (
+            "loads",
+            refusal.map_or("yes".to_owned(), |why| format!("no, it {why}")),
+        ),
     ]
     .iter()
     .map(|(name, value)| format!("{name:<9} {value}\n"))
@@ -187,7 +213,10 @@ mod tests {
 not json
 {"reason":"compiler-artifact","filenames":["/t/canary.wasm","/t/libcanary.rlib"]}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(built_components(messages), [PathBuf::from("/t/canary.wasm")]);
+        assert_eq!(
+            built_components(messages),
+            [PathBuf::from("/t/canary.wasm")]
+        );
     }
 
     #[test]
@@ -202,9 +231,15 @@ not json
         let refusal = outline.check().unwrap_err().to_string();
         let text = text(Path::new("p.wasm"), &outline, Some(&refusal));
         assert!(text.contains("hooks     routing-filter\n"), "{text}");
-        assert!(text.contains("loads     no, it imports `wasi:clocks/wall-clock@0.2.0`"), "{text}");
+        assert!(
+            text.contains("loads     no, it imports `wasi:clocks/wall-clock@0.2.0`"),
+            "{text}"
+        );
         let value = described(Path::new("p.wasm"), &outline, Some(&refusal));
-        assert_eq!((&value["loads"], &value["hooks"][0]), (&json!(false), &json!("routing-filter")));
+        assert_eq!(
+            (&value["loads"], &value["hooks"][0]),
+            (&json!(false), &json!("routing-filter"))
+        );
         assert_eq!(value["digest"].as_str().map(str::len), Some(64));
     }
 
@@ -212,6 +247,9 @@ not json
     fn a_folder_without_a_manifest_is_bad_usage() {
         let dir = tempfile::tempdir().unwrap();
         let failure = build(dir.path()).unwrap_err();
-        assert!(failure.to_string().contains("has no Cargo.toml"), "{failure}");
+        assert!(
+            failure.to_string().contains("has no Cargo.toml"),
+            "{failure}"
+        );
     }
 }

@@ -9,8 +9,7 @@ use std::{
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// What mends it when there is none.
-pub(crate) const REMEDY: &str =
-    "run `rustup target add wasm32-unknown-unknown`, or scripts/setup-wasm.sh in Jackfield's source";
+pub(crate) const REMEDY: &str = "run `rustup target add wasm32-unknown-unknown`, or scripts/setup-wasm.sh in Jackfield's source";
 
 /// The toolchain that scripts/setup-wasm.sh links where rustup may not download.
 const LINKED: &str = "jackfield-wasm";
@@ -24,7 +23,9 @@ pub(crate) enum WasmToolchain {
 impl WasmToolchain {
     /// The active toolchain if it has the target, else the linked one if it is there.
     pub(crate) fn find() -> Option<Self> {
-        [Self::Active, Self::Linked].into_iter().find(Self::has_target)
+        [Self::Active, Self::Linked]
+            .into_iter()
+            .find(Self::has_target)
     }
 
     /// A `cargo` that builds plugins, free of what an outer build has put into the environment.
@@ -49,11 +50,17 @@ impl WasmToolchain {
         rustc.args(["--print", "target-libdir", "--target", TARGET]);
         // A look must never download.
         rustc.env("RUSTUP_AUTO_INSTALL", "0");
-        let Ok(output) = rustc.output() else { return false };
+        let Ok(output) = rustc.output() else {
+            return false;
+        };
         let dir = String::from_utf8_lossy(&output.stdout);
-        let Ok(files) = fs::read_dir(dir.trim()) else { return false };
+        let Ok(files) = fs::read_dir(dir.trim()) else {
+            return false;
+        };
         output.status.success()
-            && files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd"))
+            && files
+                .flatten()
+                .any(|file| file.file_name().to_string_lossy().starts_with("libstd"))
     }
 }
 
@@ -81,8 +88,13 @@ fn leaks(name: &OsStr) -> bool {
         "TARGET",
         "OUT_DIR",
     ];
-    const FAMILIES: [&str; 5] =
-        ["CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PROFILE_"];
+    const FAMILIES: [&str; 5] = [
+        "CARGO_ENCODED_",
+        "CARGO_BUILD_",
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_PROFILE_",
+    ];
     let name = name.to_string_lossy();
     EXACT.contains(&&*name) || FAMILIES.iter().any(|family| name.starts_with(family))
 }

@@ -5,7 +5,8 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use jackfield_plugin_host::{
-    Call, Compiler, Engine, Generation, Limits, Plugin, PluginError, Rewrite, Settings, Share, Tags, Verdict,
+    Call, Compiler, Engine, Generation, Limits, Plugin, PluginError, Rewrite, Settings, Share,
+    Tags, Verdict,
 };
 
 use crate::host::{Recorder, call};
@@ -41,14 +42,23 @@ struct Loaded {
 
 impl Canary {
     fn load(&self) -> Option<Loaded> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(self.file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(self.file);
         let Ok(bytes) = fs::read(path) else {
-            eprintln!("SKIPPED: {} is not built; build it with: {}", self.file, self.build);
+            eprintln!(
+                "SKIPPED: {} is not built; build it with: {}",
+                self.file, self.build
+            );
             return None;
         };
         let engine = Engine::new();
         let plugin = Plugin::load(&engine, &Compiler::here(), &bytes, &[]).unwrap();
-        Some(Loaded { plugin: Arc::new(plugin), memory: self.memory, _engine: engine })
+        Some(Loaded {
+            plugin: Arc::new(plugin),
+            memory: self.memory,
+            _engine: engine,
+        })
     }
 }
 
@@ -57,7 +67,10 @@ impl Loaded {
         let settings = Settings {
             name: "canary".into(),
             json: json.into(),
-            limits: Limits { deadline: Duration::from_millis(500), memory: self.memory },
+            limits: Limits {
+                deadline: Duration::from_millis(500),
+                memory: self.memory,
+            },
             host: Arc::new(Recorder::default()),
         };
         Generation::new(Arc::clone(&self.plugin), settings, 1)
@@ -73,7 +86,10 @@ impl Tags for User {
 }
 
 fn decide(generation: &Generation, call: &Call<'_>) -> Verdict {
-    let decision = generation.on_request(0, call, Duration::from_secs(1)).decision.unwrap();
+    let decision = generation
+        .on_request(0, call, Duration::from_secs(1))
+        .decision
+        .unwrap();
     assert!(decision.remember);
     decision.verdict
 }
@@ -88,30 +104,58 @@ fn behaves(canary: &Canary) {
     };
 
     let diced = it.configure(r#"{"percent": 30, "version": "2"}"#).unwrap();
-    let share = Share { weight: 3_000, to: to(None, Some("2")) };
+    let share = Share {
+        weight: 3_000,
+        to: to(None, Some("2")),
+    };
     assert_eq!(decide(&diced, &call()), Verdict::Split(vec![share]));
 
     // These are the same users in every language: the hash is the host's.
-    let steady = it.configure(r#"{"percent": 30, "group": "b", "by": "tag:user"}"#).unwrap();
+    let steady = it
+        .configure(r#"{"percent": 30, "group": "b", "by": "tag:user"}"#)
+        .unwrap();
     let diverted: Vec<bool> = (0..40)
-        .map(|n| match decide(&steady, &Call { tags: &User(format!("user-{n}")), ..call() }) {
-            Verdict::Rewrite(rewrite) => rewrite == to(Some("b"), None),
-            verdict => {
-                assert_eq!(verdict, Verdict::Pass);
-                false
+        .map(|n| {
+            match decide(
+                &steady,
+                &Call {
+                    tags: &User(format!("user-{n}")),
+                    ..call()
+                },
+            ) {
+                Verdict::Rewrite(rewrite) => rewrite == to(Some("b"), None),
+                verdict => {
+                    assert_eq!(verdict, Verdict::Pass);
+                    false
+                }
             }
         })
         .collect();
     assert_eq!(diverted.iter().filter(|is| **is).count(), DIVERTED_OF_40);
-    assert_eq!(decide(&steady, &Call { tags: &User(String::new()), ..call() }), Verdict::Pass);
+    assert_eq!(
+        decide(
+            &steady,
+            &Call {
+                tags: &User(String::new()),
+                ..call()
+            }
+        ),
+        Verdict::Pass
+    );
 
     for (bad, complaint) in [
         (r#"{"percent": 300, "version": "2"}"#, "from 0 to 100"),
         (r#"{"percent": 3}"#, "`version`"),
-        (r#"{"percent": 3, "version": "2", "by": "moon"}"#, "`tag:NAME`"),
+        (
+            r#"{"percent": 3, "version": "2", "by": "moon"}"#,
+            "`tag:NAME`",
+        ),
     ] {
         let error = it.configure(bad).err().unwrap();
-        assert!(matches!(&error, PluginError::Refused(why) if why.contains(complaint)), "{error}");
+        assert!(
+            matches!(&error, PluginError::Refused(why) if why.contains(complaint)),
+            "{error}"
+        );
     }
 }
 
