@@ -160,7 +160,7 @@ fn fault(store: &mut Store<State>, error: &wasmtime::Error) -> PluginError {
         None => error.root_cause().to_string(),
     };
     if text.contains("fuel allocated for hostcalls") {
-        return PluginError::Answer(format!("it is larger than {LIFTED_BYTES_MAX} bytes"));
+        return PluginError::Trap(format!("it handed over more than {LIFTED_BYTES_MAX} bytes"));
     }
     PluginError::Trap(first_line(&text))
 }

@@ -7,6 +7,7 @@
 #[path = "../../plugin-host/tests/it/guests.rs"]
 mod guests;
 
+mod builtin;
 mod circuit;
 mod order;
 mod reload;

@@ -148,7 +148,7 @@ fn a_giant_return_is_refused_before_it_is_copied() {
     let it = load(&Guest::new().words(8192, &tags).always(1, &words, false)).unwrap();
     let error = it.ask().unwrap_err();
     assert!(
-        matches!(&error, PluginError::Answer(why) if why.contains("larger than")),
+        matches!(&error, PluginError::Trap(why) if why.contains("handed over more than")),
         "{error}"
     );
 }
