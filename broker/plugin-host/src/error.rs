@@ -55,6 +55,11 @@ pub enum PluginError {
 }
 
 impl PluginError {
+    /// What the runtime says when imports or exports have other types than the contract.
+    pub(crate) fn mismatch(error: wasmtime::Error) -> Self {
+        Self::Mismatch(format!("{error:#}"))
+    }
+
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }

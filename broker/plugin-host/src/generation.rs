@@ -126,7 +126,7 @@ impl Generation {
 
     fn start(&self) -> Result<Instance, PluginError> {
         Instance::new(
-            &self.plugin,
+            &self.plugin.exports,
             Arc::clone(&self.settings.name),
             Arc::clone(&self.settings.host),
             self.settings.limits,

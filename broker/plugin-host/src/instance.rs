@@ -7,19 +7,23 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Store, component::Resource};
+use wasmtime::{
+    Store,
+    component::{InstancePre, Resource},
+};
 
 use crate::{
     Call, Decision, HostCalls, PluginError,
     bindings::{
-        lifecycle::WithLifecycle,
-        routing_filter::{WithRoutingFilter, jackfield::plugin::request::Traits},
+        lifecycle::{WithLifecycle, WithLifecycleIndices},
+        routing_filter::{
+            WithRoutingFilter, WithRoutingFilterIndices, jackfield::plugin::request::Traits,
+        },
     },
     call::{Interaction, Reads, lend},
     imports::{Counter, Gauge},
     limits::{CpuLimit, MemoryLimit},
     names::Names,
-    plugin::{Plugin, mismatch},
     verdict::checked,
 };
 
@@ -47,6 +51,26 @@ pub(crate) struct State {
 /// cheap way to make the host allocate; this is what bounds it.
 const LIFTED_BYTES_MAX: usize = 4 << 20;
 
+/// What instances of a plugin are made from: its linked component, and where its exports are.
+pub(crate) struct Exports {
+    linked: InstancePre<State>,
+    lifecycle: WithLifecycleIndices,
+    filter: WithRoutingFilterIndices,
+}
+
+impl Exports {
+    /// Checks the types of the exports.
+    pub(crate) fn of(linked: InstancePre<State>) -> Result<Self, PluginError> {
+        let lifecycle = WithLifecycleIndices::new(&linked).map_err(PluginError::mismatch)?;
+        let filter = WithRoutingFilterIndices::new(&linked).map_err(PluginError::mismatch)?;
+        Ok(Self {
+            linked,
+            lifecycle,
+            filter,
+        })
+    }
+}
+
 pub(crate) struct Instance {
     store: Store<State>,
     filter: WithRoutingFilter,
@@ -55,7 +79,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Instantiates and configures, both within `deadline`.
     pub(crate) fn new(
-        plugin: &Plugin,
+        exports: &Exports,
         name: Arc<str>,
         host: Arc<dyn HostCalls>,
         limits: Limits,
@@ -72,12 +96,12 @@ impl Instance {
             memory: MemoryLimit::new(limits.memory, memory_gauge),
             cpu: CpuLimit::default(),
         };
-        let mut store = Store::new(plugin.runtime(), state);
+        let mut store = Store::new(exports.linked.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         store.set_hostcall_fuel(LIFTED_BYTES_MAX);
         arm(&mut store, deadline);
-        let (filter, configured) = start(plugin, &mut store, settings)?;
+        let (filter, configured) = start(exports, &mut store, settings)?;
         configured.map_err(|message| PluginError::Refused(first_line(&message)))?;
         Ok(Self { store, filter })
     }
@@ -127,20 +151,20 @@ fn arm(store: &mut Store<State>, deadline: Duration) {
 type Configured = Result<(), String>;
 
 fn start(
-    plugin: &Plugin,
+    exports: &Exports,
     store: &mut Store<State>,
     settings: &str,
 ) -> Result<(WithRoutingFilter, Configured), PluginError> {
-    let linked = plugin.linked.instantiate(&mut *store);
+    let linked = exports.linked.instantiate(&mut *store);
     let instance = linked.map_err(|error| fault(store, &error))?;
-    let lifecycle: WithLifecycle = plugin
+    let lifecycle: WithLifecycle = exports
         .lifecycle
         .load(&mut *store, &instance)
-        .map_err(mismatch)?;
-    let filter = plugin
+        .map_err(PluginError::mismatch)?;
+    let filter = exports
         .filter
         .load(&mut *store, &instance)
-        .map_err(mismatch)?;
+        .map_err(PluginError::mismatch)?;
     let lifecycle = lifecycle.jackfield_plugin_lifecycle();
     let configured = lifecycle.call_configure(&mut *store, settings);
     Ok((filter, configured.map_err(|error| fault(store, &error))?))

@@ -7,18 +7,13 @@ use wasmtime::{
 
 use crate::{
     Capability, Compiler, Engine, Outline, PluginError,
-    bindings::{
-        lifecycle::WithLifecycleIndices, log, metrics, names, routing_filter,
-        routing_filter::WithRoutingFilterIndices,
-    },
-    instance::State,
+    bindings::{log, metrics, names, routing_filter},
+    instance::{Exports, State},
 };
 
 /// Immutable, and shared by all instances of all its generations.
 pub struct Plugin {
-    pub(crate) linked: InstancePre<State>,
-    pub(crate) lifecycle: WithLifecycleIndices,
-    pub(crate) filter: WithRoutingFilterIndices,
+    pub(crate) exports: Exports,
     outline: Outline,
 }
 
@@ -36,23 +31,13 @@ impl Plugin {
         outline.check_grants(grants)?;
         let component = compiler.compile(engine, &outline.digest, bytes)?;
         let linked = link(engine.runtime(), &component, &outline.capabilities)?;
-        let lifecycle = WithLifecycleIndices::new(&linked).map_err(mismatch)?;
-        let filter = WithRoutingFilterIndices::new(&linked).map_err(mismatch)?;
+        let exports = Exports::of(linked)?;
         engine.tick();
-        Ok(Self {
-            linked,
-            lifecycle,
-            filter,
-            outline,
-        })
+        Ok(Self { exports, outline })
     }
 
     pub const fn outline(&self) -> &Outline {
         &self.outline
-    }
-
-    pub(crate) fn runtime(&self) -> &Runtime {
-        self.linked.engine()
     }
 }
 
@@ -78,9 +63,5 @@ fn link(
         }
         linker_mut.instantiate_pre(component)
     })();
-    linked.map_err(mismatch)
-}
-
-pub(crate) fn mismatch(error: wasmtime::Error) -> PluginError {
-    PluginError::Mismatch(format!("{error:#}"))
+    linked.map_err(PluginError::mismatch)
 }
