@@ -24,15 +24,22 @@ export const lifecycle = {
 export const routingFilter = {
   // Runs for the first frame of each request that fits the plugin's `match`.
   onRequest(_service, _handler, _traits, request) {
-    if (!by) {
-      // The broker throws the dice, so it need not ask again for each request.
-      return { verdict: { tag: 'split', val: [{ weight, to }] }, remember: true };
-    }
-    const hash = request.stableHash(by);
-    const diverted = hash !== undefined && hash % 10000n < BigInt(weight);
-    return { verdict: diverted ? { tag: 'rewrite', val: to } : { tag: 'pass' }, remember: true };
+    const decision = decide(request);
+    // The request is only lent: this backend gives it back when it is told to.
+    request[Symbol.dispose ?? Symbol.for('dispose')]();
+    return decision;
   },
 };
+
+function decide(request) {
+  if (!by) {
+    // The broker throws the dice, so it need not ask again for each request.
+    return { verdict: { tag: 'split', val: [{ weight, to }] }, remember: true };
+  }
+  const hash = request.stableHash(by);
+  const diverted = hash !== undefined && hash % 10000n < BigInt(weight);
+  return { verdict: diverted ? { tag: 'rewrite', val: to } : { tag: 'pass' }, remember: true };
+}
 
 function parseKey(text) {
   if (text === 'app' || text === 'principal') return { tag: text };
