@@ -30,6 +30,8 @@ use super::{handle::LinkId, item::Item};
 
 /// Bytes one source may send per turn of the round robin.
 const QUANTUM: usize = 16 * 1024;
+/// Emptied queues that are kept.
+const SPARE_MAX: usize = 16;
 /// What an item weighs beyond its bytes.
 const ITEM_OVERHEAD: usize = 64;
 
@@ -47,6 +49,8 @@ struct Inner {
     sources: HashMap<LinkId, Source, RandomState>,
     /// Sources with items, in the order of their turns.
     ring: VecDeque<LinkId>,
+    /// Queues of sources that have nothing waiting, to be used again.
+    spare: Vec<VecDeque<Item>>,
     owner: Option<Waker>,
     /// Links that wait for room here.
     waiting: Vec<Waker>,
@@ -134,7 +138,11 @@ impl Outbox {
         if inner.closed {
             return Err(item);
         }
-        let entry = inner.sources.entry(source).or_default();
+        let Inner { sources, spare, .. } = &mut *inner;
+        let entry = sources.entry(source).or_insert_with(|| Source {
+            items: spare.pop().unwrap_or_default(),
+            ..Source::default()
+        });
         let idle = entry.items.is_empty();
         entry.items.push_back(item);
         entry.bytes += weight;
@@ -154,7 +162,12 @@ impl Outbox {
     /// woken by the next one.
     pub(super) fn take(&self, budget: usize, into: &mut Vec<Item>, waker: &Waker) {
         let mut inner = self.lock();
-        let Inner { sources, ring, .. } = &mut *inner;
+        let Inner {
+            sources,
+            ring,
+            spare,
+            ..
+        } = &mut *inner;
         let mut taken = 0;
         while taken < budget
             && let Some(&source) = ring.front()
@@ -175,10 +188,12 @@ impl Outbox {
                 into.extend(entry.items.pop_front());
             }
             ring.pop_front();
-            if entry.items.is_empty() {
-                sources.remove(&source);
-            } else {
+            if !entry.items.is_empty() {
                 ring.push_back(source);
+            } else if let Some(Source { items, .. }) = sources.remove(&source)
+                && spare.len() < SPARE_MAX
+            {
+                spare.push(items);
             }
         }
         let left = self.bytes.fetch_sub(taken, Ordering::Relaxed) - taken;
