@@ -79,7 +79,12 @@ impl Loader {
         let chain = self.build(config, generation, self.threads)?;
         let plugins = chain.views().len();
         self.chains.swap(chain);
-        tracing::info!(generation, plugins, "the plugin chain was swapped");
+        tracing::info!(
+            code = "RST-910200",
+            generation,
+            plugins,
+            "the plugin chain was swapped"
+        );
         Ok(generation)
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn accept(
             Ok(admission) => admission,
             Err(full) => {
                 plane.metrics.refused_connection(full.as_str());
-                if plane.links.may_log() {
+                if plane.links.may_log("RST-500400") {
                     tracing::warn!(code = "RST-500400", limit = full.as_str(), peer = %accepted.peer(), "connection refused");
                 }
                 continue;
@@ -85,12 +85,12 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
     plane.links.leave(id, ended.cut);
     match ended.ending {
         Ending::Error { code, text } if code != ErrorCode::CONNECTION_CLOSE => {
-            if plane.links.may_log() {
+            if plane.links.may_log("RST-500407") {
                 tracing::warn!(code = "RST-500407", link = %id, cut = ended.cut, "connection ended by us: {text}");
             }
         }
         Ending::Error { text, .. } | Ending::Peer(text) => {
-            if plane.links.may_log() {
+            if plane.links.may_log("RST-400202") {
                 tracing::info!(code = "RST-400202", link = %id, cut = ended.cut, "disconnected: {text}");
             }
         }
@@ -126,7 +126,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
             register(io, introduced, plane, thread).await
         }
         Err(Some((code, text))) => {
-            if plane.links.may_log() {
+            if plane.links.may_log("RST-500406") {
                 tracing::warn!(code = "RST-500406", %peer, "SETUP refused: {text}");
             }
             plane.metrics.refused_connection("setup");
@@ -139,7 +139,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
 
 fn handshake_failed(plane: &Plane, peer: &str, error: &str) {
     plane.metrics.refused_connection("handshake");
-    if plane.links.may_log() {
+    if plane.links.may_log("RST-500402") {
         tracing::info!(code = "RST-500402", %peer, error, "handshake failed");
     }
 }
@@ -194,7 +194,7 @@ async fn register(
     };
     plane.links.enter(&me);
     let peer = io.peer();
-    if plane.links.may_log() {
+    if plane.links.may_log("RST-500200") {
         let app = instance
             .as_ref()
             .map_or("anonymous", |instance| instance.app.name.as_str());

@@ -17,9 +17,7 @@ use super::{
     Limits,
     handle::{Handle, LinkId, Order},
 };
-
-/// Lines that peers can cause, per second.
-const LOG_LINES_PER_SECOND: u32 = 20;
+use crate::telemetry::RateLimit;
 
 #[derive(Debug)]
 pub(super) struct Links {
@@ -33,20 +31,13 @@ pub(super) struct Links {
     cut: AtomicUsize,
     /// Told whenever a link is gone.
     gone: Notify,
-    lines: Mutex<Lines>,
+    lines: RateLimit,
 }
 
 #[derive(Debug, Default)]
 struct Pending {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
-}
-
-#[derive(Debug)]
-struct Lines {
-    since: Instant,
-    written: u32,
-    suppressed: u64,
 }
 
 /// One connection, as the admin API shows it.
@@ -91,11 +82,7 @@ impl Links {
             draining: AtomicBool::new(false),
             cut: AtomicUsize::new(0),
             gone: Notify::new(),
-            lines: Mutex::new(Lines {
-                since: Instant::now(),
-                written: 0,
-                suppressed: 0,
-            }),
+            lines: RateLimit::default(),
         }
     }
 
@@ -203,29 +190,20 @@ impl Links {
         }
     }
 
-    /// Whether one more line that a peer caused may be written. What was left out is told.
-    pub(super) fn may_log(&self) -> bool {
-        let mut lines = lock(&self.lines);
-        if lines.since.elapsed() >= Duration::from_secs(1) {
-            if lines.suppressed > 0 {
-                tracing::warn!(
-                    suppressed = lines.suppressed,
-                    "lines caused by peers were left out"
-                );
-            }
-            *lines = Lines {
-                since: Instant::now(),
-                written: 0,
-                suppressed: 0,
-            };
+    /// Whether one more line of this kind, which a peer caused, may be written. What was left out
+    /// is told with the next one.
+    pub(super) fn may_log(&self, kind: &'static str) -> bool {
+        let Some(passed) = self.lines.pass(kind, Instant::now()) else {
+            return false;
+        };
+        if passed.suppressed > 0 {
+            tracing::warn!(
+                kind,
+                suppressed = passed.suppressed,
+                "lines that peers caused were left out"
+            );
         }
-        let may = lines.written < LOG_LINES_PER_SECOND;
-        if may {
-            lines.written += 1;
-        } else {
-            lines.suppressed += 1;
-        }
-        may
+        true
     }
 }
 

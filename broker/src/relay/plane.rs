@@ -76,7 +76,7 @@ impl Plane {
     /// Counts a refusal and says so in the log.
     pub(super) fn refused(&self, refusal: &Refusal, link: &Handle) {
         self.metrics.refused(refusal);
-        if self.links.may_log() {
+        if self.links.may_log(refusal.reason()) {
             let code = refusal.rst().map(|rst| format!("RST-{rst}"));
             tracing::info!(code, link = %link.id, reason = refusal.reason(), "request refused: {}", refusal.text());
         }

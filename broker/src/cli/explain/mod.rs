@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 42] = [
+const PAGES: [&str; 43] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -59,6 +59,7 @@ const PAGES: [&str; 42] = [
     include_str!("pages/RST-900404.md"),
     include_str!("pages/RST-900405.md"),
     include_str!("pages/RST-900500.md"),
+    include_str!("pages/RST-910200.md"),
     include_str!("pages/RST-910400.md"),
     include_str!("pages/RST-910408.md"),
     include_str!("pages/RST-910413.md"),
