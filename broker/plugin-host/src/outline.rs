@@ -205,7 +205,13 @@ fn outermost_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginErr
 }
 
 fn not_a_component(error: impl ToString) -> PluginError {
-    PluginError::NotAComponent(error.to_string())
+    // The parser prints byte arrays over many lines.
+    let words: Vec<String> = error
+        .to_string()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    PluginError::NotAComponent(words.join(" "))
 }
 
 fn as_text<S: serde::Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {

@@ -25,5 +25,5 @@ mod views;
 pub use instance::{App, Instance, Load};
 pub use pattern::ServicePattern;
 pub use pick::{Balance, Endpoint, Pick, pick};
-pub use table::{COALESCE, Directory, RegisterError, Slot};
+pub use table::{COALESCE, Directory, RegisterError, Registered, Slot};
 pub use views::{AppView, ServiceView};

@@ -33,6 +33,14 @@ impl RegisterError {
     }
 }
 
+/// An application that was let in.
+#[derive(Debug)]
+pub struct Registered<H> {
+    pub instance: Arc<Instance<H>>,
+    /// Its own earlier connection, which gave way.
+    pub earlier: Option<Arc<Instance<H>>>,
+}
+
 /// One service: its name and who offers it now.
 pub struct Slot<H> {
     service: Service,
@@ -121,13 +129,14 @@ impl<H> Directory<H> {
         app: App,
         services: Vec<Service>,
         link: H,
-    ) -> Result<Arc<Instance<H>>, RegisterError> {
+    ) -> Result<Registered<H>, RegisterError> {
         let mut table = self.lock();
-        if let Some(earlier) = table.by_uuid.get(&app.uuid).cloned() {
-            if earlier.app.remote != app.remote {
-                return Err(RegisterError::UuidTaken(app.uuid));
-            }
-            self.remove(&mut table, &earlier);
+        let earlier = table.by_uuid.get(&app.uuid).cloned();
+        if earlier
+            .as_ref()
+            .is_some_and(|earlier| earlier.app.remote != app.remote)
+        {
+            return Err(RegisterError::UuidTaken(app.uuid));
         }
         let generation = table.next_generation;
         table.next_generation += 1;
@@ -135,15 +144,20 @@ impl<H> Directory<H> {
         services.sort();
         services.dedup();
         let instance = Arc::new(Instance::new(generation, app, services, link));
-        table
-            .by_uuid
-            .insert(instance.app.uuid.clone(), instance.clone());
+        // The new one first, so that a service both offer never looks like nobody's.
         for service in instance.services() {
             self.add(&mut table, service, &instance);
         }
+        if let Some(earlier) = &earlier {
+            self.remove(&mut table, earlier);
+            table.publish();
+        }
+        table
+            .by_uuid
+            .insert(instance.app.uuid.clone(), instance.clone());
         drop(table);
         self.dirty.notify_one();
-        Ok(instance)
+        Ok(Registered { instance, earlier })
     }
 
     /// Takes an application out; a later connection of the same uuid stays.
@@ -245,16 +259,7 @@ impl<H> Directory<H> {
 
     /// Swaps the slots that changed. Returns how many.
     pub fn publish(&self) -> usize {
-        let mut table = self.lock();
-        let dirty = std::mem::take(&mut table.dirty);
-        let mut swapped = 0;
-        for key in dirty {
-            if let (Some(slot), Some(members)) = (table.slots.get(&key), table.members.get(&key)) {
-                slot.candidates.store(Arc::new(members.clone()));
-                swapped += 1;
-            }
-        }
-        swapped
+        self.lock().publish()
     }
 
     /// Publishes changes, at most once per [`COALESCE`], until [`Self::close`]: the work of one
@@ -285,6 +290,17 @@ impl<H> Directory<H> {
 }
 
 impl<H> Table<H> {
+    fn publish(&mut self) -> usize {
+        let mut swapped = 0;
+        for key in std::mem::take(&mut self.dirty) {
+            if let (Some(slot), Some(members)) = (self.slots.get(&key), self.members.get(&key)) {
+                slot.candidates.store(Arc::new(members.clone()));
+                swapped += 1;
+            }
+        }
+        swapped
+    }
+
     fn forget(&mut self, key: &str) {
         self.members.remove(key);
         self.dirty.remove(key);
@@ -339,7 +355,8 @@ mod tests {
         let directory = Directory::default();
         let one = directory
             .register(app("1", "a"), vec![service("g!s:1")], 1)
-            .unwrap();
+            .unwrap()
+            .instance;
         let before = directory.generation();
         let slot = directory.find("g!s:1").unwrap();
         assert_eq!(slot.pick(by("", 0), |_| true).unwrap().link, 1);
@@ -353,7 +370,8 @@ mod tests {
 
         let two = directory
             .register(app("2", "b"), vec![service("g!s:1")], 2)
-            .unwrap();
+            .unwrap()
+            .instance;
         assert_eq!(
             (directory.generation(), slot.candidates().len()),
             (before, 1)
@@ -378,10 +396,12 @@ mod tests {
         let directory = Directory::default();
         let old = directory
             .register(app("1", "a"), vec![service("s")], 1)
-            .unwrap();
+            .unwrap()
+            .instance;
         let new = directory
             .register(app("1", "a"), vec![service("s")], 2)
-            .unwrap();
+            .unwrap()
+            .instance;
         assert_eq!(
             directory
                 .find("s")

@@ -13,13 +13,14 @@ use tokio::{
 };
 
 use super::{
-    handle::Handle,
+    handle::{Handle, Order},
     introduction::{Introduced, introduce},
     link::{Ending, Link, close_gently},
     links::Admission,
     plane::Plane,
     refusal::Refusal,
 };
+use crate::directory::{Instance, Registered};
 
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
@@ -183,7 +184,12 @@ async fn register(
     let instance = match introduced.app.take() {
         None => None,
         Some(app) => match plane.directory.register(app, services, me.clone()) {
-            Ok(instance) => Some(instance),
+            Ok(Registered { instance, earlier }) => {
+                if let Some(earlier) = earlier {
+                    give_way(&earlier, &instance);
+                }
+                Some(instance)
+            }
             Err(error) => {
                 let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
                 plane.refused(&refusal, &me);
@@ -206,6 +212,19 @@ async fn register(
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);
     link.instance = instance;
     Some(link)
+}
+
+/// Ends the connection that a newer one of the same application has replaced: left open, it would
+/// serve nobody and not know it.
+fn give_way(earlier: &Instance<Arc<Handle>>, newer: &Instance<Arc<Handle>>) {
+    tracing::warn!(
+        code = "RST-500409",
+        uuid = earlier.app.uuid,
+        earlier = earlier.app.name,
+        newer = newer.app.name,
+        "a newer connection of the same uuid and address takes over; the earlier one is closed"
+    );
+    earlier.link.give_order(Order::GiveWay);
 }
 
 async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {

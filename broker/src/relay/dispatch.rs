@@ -29,6 +29,9 @@ use crate::{
 /// How often an instance is picked for one request: it may come back unsent twice.
 const ATTEMPTS_MAX: u8 = 3;
 
+/// Header, credit and metadata length of the longest request's first frame.
+const METADATA_OVERHEAD: usize = 13;
+
 /// Where a request goes.
 enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
@@ -74,7 +77,8 @@ impl Link {
                 choice,
                 metadata,
             } => {
-                let near = self.near_end(id, &route, &choice, part.flags, None)?;
+                let near =
+                    self.near_end(id, &route, &choice, (request.interaction, part.flags), None)?;
                 let (part, more) = match metadata {
                     Some(metadata) => part.with_metadata(&metadata, request.data, self.frame_max()),
                     None => (part, None),
@@ -149,7 +153,7 @@ impl Link {
             else {
                 return Ok(());
             };
-            let near = self.near_end(id, &route, &choice, Flags::NONE, None)?;
+            let near = self.near_end(id, &route, &choice, (interaction, Flags::NONE), None)?;
             let (request, fragments) = waiting.with_metadata(metadata);
             self.depart(
                 id,
@@ -183,7 +187,12 @@ impl Link {
                 return Ok(());
             }
         };
-        let (mut near, instance) = self.near_end(id, &route, &choice, Flags::FOLLOWS, None)?;
+        let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
+            return Ok(());
+        };
+        let interaction = waiting.request.interaction;
+        let (mut near, instance) =
+            self.near_end(id, &route, &choice, (interaction, Flags::FOLLOWS), None)?;
         near.partial = !last;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
@@ -433,6 +442,10 @@ impl Link {
             }
             .apply(metadata),
         };
+        let room = self.plane.limits.frame.saturating_sub(METADATA_OVERHEAD);
+        if edited.as_ref().is_ok_and(|edited| edited.len() > room) {
+            return Err(Refusal::MetadataTooLong);
+        }
         edited
             .map(Some)
             .map_err(|error| Refusal::BadMetadata(error.to_string()))
@@ -497,15 +510,19 @@ impl Link {
         id: StreamId,
         route: &Rc<Route>,
         choice: &Rc<Choice>,
-        flags: Flags,
+        request: (Interaction, Flags),
         except: Option<LinkId>,
     ) -> Result<(Box<Near>, Arc<Instance<Arc<Handle>>>), Refusal> {
         let instance = self.pick(choice, except)?;
         let ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
         let call = Call::new(route.metrics.clone(), self.now);
         let shaper = Shaper::new(self.plane.limits.credit_window);
+        let (interaction, flags) = request;
+        let silent = interaction == Interaction::FireAndForget;
         let partial = flags.contains(Flags::FOLLOWS);
-        let near = Near::new(ticket, choice.clone(), shaper, partial, call).due(route.timeout);
+        let mut near = Near::new(ticket, choice.clone(), shaper, partial, call);
+        near.silent = silent;
+        let near = near.due(route.timeout.filter(|_| !silent));
         Ok((Box::new(near), instance))
     }
 
@@ -563,6 +580,7 @@ impl Link {
         let Returned {
             ticket,
             mut request,
+            whole,
         } = returned;
         let id = ticket.near_id;
         let Some(Splice::Near(near)) = self.connection.get_mut(id) else {
@@ -575,13 +593,17 @@ impl Link {
             return;
         }
         let choice = near.choice.clone();
-        // Fragments that followed it are lost, so only a whole request can go elsewhere.
-        let again = near.attempts < ATTEMPTS_MAX && !request.flags.contains(Flags::FOLLOWS);
-        let picked = if again {
-            self.pick(&choice, Some(ticket.far.id))
-        } else {
-            Err(Refusal::Overloaded(choice.slot.service().to_string()))
+        // What followed it is lost, so only a request that is whole by itself can go elsewhere.
+        let again = whole
+            && near.attempts < ATTEMPTS_MAX
+            && !near.followed
+            && !request.flags.contains(Flags::FOLLOWS);
+        let picked = match again {
+            true => self.pick(&choice, Some(ticket.far.id)),
+            false => Err(Refusal::Overloaded(String::new())),
         };
+        // It was not processed, and whoever could have taken it may be back in a moment.
+        let picked = picked.map_err(|_| Refusal::Overloaded(choice.slot.service().to_string()));
         match (picked, self.connection.get_mut(id)) {
             (Ok(instance), Some(Splice::Near(near))) => {
                 let credit = ticket.take_credit(End::Far).min(0x7FFF_FFFF) as u32;
@@ -672,7 +694,11 @@ impl RequestPart {
         let rest = Part {
             flags: Flags::NEXT
                 .with_if(Flags::FOLLOWS, flags.contains(Flags::FOLLOWS))
-                .with_if(Flags::COMPLETE, flags.contains(Flags::COMPLETE)),
+                // F together with C would be read as the last fragment.
+                .with_if(
+                    Flags::COMPLETE,
+                    flags.contains(Flags::COMPLETE) && !flags.contains(Flags::FOLLOWS),
+                ),
             body: Bytes::copy_from_slice(data),
             pinned: data.len(),
             whole: false,

@@ -42,6 +42,8 @@ pub(super) enum Order {
     Drain,
     /// Close now.
     Close,
+    /// Close now, because a newer connection of the same application takes over.
+    GiveWay,
 }
 
 impl Handle {
@@ -79,7 +81,8 @@ impl Handle {
         match self.order.load(Ordering::Acquire) {
             0 => Order::Serve,
             1 => Order::Drain,
-            _ => Order::Close,
+            2 => Order::Close,
+            _ => Order::GiveWay,
         }
     }
 

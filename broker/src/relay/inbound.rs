@@ -120,10 +120,13 @@ impl Link {
     fn after_near(&mut self, id: StreamId, forwarded: Result<(), Refusal>, part: Fragment) {
         if let Err(refusal) = forwarded {
             self.plane.cut(&refusal);
+            let silent = self.connection.get(id).is_some_and(Splice::is_silent);
             if let Some(Splice::Near(near)) = self.connection.forget(id) {
                 near.cancel(refusal.outcome(), self.now);
             }
-            self.send_error(id, refusal.code(), refusal.text().as_bytes());
+            if !silent {
+                self.send_error(id, refusal.code(), refusal.text().as_bytes());
+            }
         } else if let Fragment::Request { .. } = part
             && let Some(Splice::Near(near)) = self.connection.get(id)
         {
@@ -153,6 +156,17 @@ impl Link {
     }
 
     fn on_failed(&self, owner: Splice, code: ErrorCode, data: &[u8]) {
+        let to = match &owner {
+            Splice::Near(near) => &near.ticket.far,
+            Splice::Far(far) => &far.ticket.near,
+            Splice::Waiting(_) => return,
+        };
+        // The end always fits; what is said about it only where there is room.
+        let data = if to.outbox.below_hard(data.len()) {
+            data
+        } else {
+            b""
+        };
         let how = Close::Error {
             code,
             text: own(data).0,
@@ -195,6 +209,7 @@ impl Near {
         limit: usize,
     ) -> Result<(), Refusal> {
         grow(&mut self.message, body.body.len(), part, limit)?;
+        self.followed = true;
         place(me, &self.ticket, End::Far, body)?;
         if let Fragment::Request { last: true } = part {
             self.partial = false;

@@ -16,6 +16,12 @@ use super::{link::now, refusal::Refusal};
 use crate::directory::App;
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
+/// Services of one application. Registering takes the directory's lock, so it must stay short.
+const SERVICES_MAX: usize = 1024;
+/// Metadata of one SETUP, in bytes.
+const SETUP_METADATA_MAX: usize = 256 * 1024;
+/// What some clients send when they have no uuid.
+const NIL_UUID: &str = "00000000-0000-0000-0000-000000000000";
 const ROUTING: &[u8] = b"message/x.rsocket.routing.v0";
 
 /// How the metadata of a connection's requests is to be read.
@@ -61,6 +67,13 @@ pub(super) fn introduce(
         MetadataKind::Composite => setup.metadata.unwrap_or_default(),
         MetadataKind::Routing | MetadataKind::Other => b"",
     };
+    if block.len() > SETUP_METADATA_MAX {
+        let what = format!(
+            "SETUP metadata of {} bytes, at most {SETUP_METADATA_MAX}",
+            block.len()
+        );
+        return Err(Refusal::BadApplication(what));
+    }
     let mut claimed = None;
     let mut registry = None;
     for entry in Composite::new(block) {
@@ -74,6 +87,13 @@ pub(super) fn introduce(
     let services = registry
         .map(|registry| registry.published)
         .unwrap_or_default();
+    if services.len() > SERVICES_MAX {
+        let what = format!(
+            "{} services, at most {SERVICES_MAX} are taken",
+            services.len()
+        );
+        return Err(Refusal::BadApplication(what));
+    }
     // A lone registry registers: a person with any client needs no more than that.
     let app = match (claimed, services.is_empty()) {
         (None, true) => None,
@@ -100,7 +120,8 @@ fn app_of(
     transport: &'static str,
 ) -> Result<App, Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let uuid = given(claimed.uuid).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let uuid = given(claimed.uuid).filter(|uuid| uuid != NIL_UUID);
+    let uuid = uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     if uuid.len() > 128 || uuid.chars().any(char::is_control) {
         return Err(Refusal::BadApplication(
             "uuid is too long or has control characters".into(),

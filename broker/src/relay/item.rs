@@ -72,6 +72,14 @@ pub(super) struct RequestPart {
 }
 
 impl RequestPart {
+    fn without_body(self) -> Self {
+        Self {
+            body: Bytes::new(),
+            pinned: 0,
+            ..self
+        }
+    }
+
     /// The request as the engine needs it to number a stream: without its payload.
     pub(super) const fn shape(&self) -> Request<'static> {
         Request {
@@ -124,9 +132,17 @@ impl Drop for Opening {
         if self.ticket.is_withdrawn() {
             return;
         }
+        // A caller that is over its mark gets the refusal, but not the request to try again with.
+        let fits = self.ticket.near.outbox.below_hard(request.pinned);
+        let request = if fits {
+            request
+        } else {
+            request.without_body()
+        };
         let returned = Returned {
             ticket: self.ticket.clone(),
             request,
+            whole: fits,
         };
         // When the near link is gone too, nobody waits for the request.
         let _ = self
@@ -141,6 +157,8 @@ impl Drop for Opening {
 pub(super) struct Returned {
     pub(super) ticket: Arc<Ticket>,
     pub(super) request: RequestPart,
+    /// Whether the request can be sent elsewhere.
+    pub(super) whole: bool,
 }
 
 impl Item {
@@ -149,7 +167,12 @@ impl Item {
         match self {
             Self::Open(opening) => opening.request().map_or(0, |request| request.pinned),
             Self::Payload { payload, .. } => payload.pinned,
-            Self::Credit { .. } | Self::Close { .. } | Self::Returned(_) => 0,
+            Self::Close {
+                how: Close::Error { text, .. },
+                ..
+            } => text.len(),
+            Self::Returned(returned) => returned.request.pinned,
+            Self::Credit { .. } | Self::Close { .. } => 0,
         }
     }
 }

@@ -179,8 +179,11 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.now = now();
-        self.expire();
+        // What waits in the socket is read before anybody is called silent.
         let mut busy = self.turn(cx);
+        if self.ending.is_none() {
+            self.expire();
+        }
         busy |= self.ending.is_none() && self.write_items(cx);
         if self.ending.is_none() && self.io.queued() > 0 {
             self.flush(cx);
@@ -253,15 +256,15 @@ impl Link {
     fn write_items(&mut self, cx: &mut Context<'_>) -> bool {
         let mut written = 0;
         while written < BYTES_PER_TURN && self.ending.is_none() {
-            if let Some(data) = self.ping.take() {
-                self.answer_ping(&data);
-            }
             if self.io.queued() >= WRITER_MAX {
                 self.flush(cx);
                 if self.io.queued() >= WRITER_MAX {
                     // The socket wakes us; nobody else needs to.
                     return false;
                 }
+            }
+            if let Some(data) = self.ping.take() {
+                self.answer_ping(&data);
             }
             let mut items = std::mem::take(&mut self.items);
             self.me.outbox.take(WRITER_MAX, &mut items, cx.waker());
@@ -288,6 +291,17 @@ impl Link {
             Some(since) if left >= before => Some(since),
             _ => Some(self.now),
         };
+        // Refusals and keepalive answers pass by the outbox; a peer that causes them and does not
+        // read them is not waited for.
+        if left > self.plane.limits.outbox_hard + self.plane.limits.frame {
+            self.plane
+                .metrics
+                .slow_peers
+                .with_label_values(&["closed"])
+                .inc();
+            let text = "more waits for the peer than it may hold, and it does not read";
+            self.ending = Some(Ending::Peer(text.into()));
+        }
     }
 
     /// Queues a frame built by us.
@@ -297,6 +311,7 @@ impl Link {
         self.io.push(frame, Body::Copy(b""));
     }
 
+    /// An ERROR of one of the peer's streams.
     pub(super) fn send_error(&mut self, id: StreamId, code: ErrorCode, text: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
@@ -344,10 +359,14 @@ impl Link {
         let text = |text: &str| text.to_owned();
         let ending = match self.me.order() {
             Order::Serve => return,
-            Order::Drain if !self.connection.is_empty() => return,
+            Order::Drain if !self.idle() => return,
             Order::Drain => Ending::Error {
                 code: ErrorCode::CONNECTION_CLOSE,
                 text: text("RST-910503: broker is draining"),
+            },
+            Order::GiveWay => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text("RST-500409: a newer connection of this application takes over"),
             },
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
@@ -355,6 +374,11 @@ impl Link {
             },
         };
         self.ending.get_or_insert(ending);
+    }
+
+    /// No stream is open and nothing waits to be written.
+    fn idle(&self) -> bool {
+        self.connection.is_empty() && self.io.queued() == 0 && self.me.outbox.bytes() == 0
     }
 
     // ---- time
@@ -439,11 +463,14 @@ impl Link {
             })
             .collect();
         for (id, refusal) in late {
+            let silent = self.connection.get(id).is_some_and(Splice::is_silent);
             if let Some(Splice::Near(near)) = self.connection.forget(id) {
                 near.cancel(Outcome::Timeout, now);
             }
             self.plane.metrics.refused(&refusal);
-            self.send_error(id, refusal.code(), refusal.text().as_bytes());
+            if !silent {
+                self.send_error(id, refusal.code(), refusal.text().as_bytes());
+            }
         }
     }
 
@@ -468,6 +495,13 @@ impl Link {
             self.send_error(StreamId::CONNECTION, *code, text.as_bytes());
         }
         close_gently(&mut self.io).await;
+    }
+}
+
+impl Drop for Link {
+    /// However the task ends, nobody is left waiting for it.
+    fn drop(&mut self) {
+        self.close_streams();
     }
 }
 

@@ -106,37 +106,44 @@ impl Link {
                 near.finish(Outcome::Ok, self.now);
             }
             Sent::Ended(Splice::Far(far)) => far.finish(),
-            _ if whole => self.on_delivered(id, len),
-            _ => {}
+            _ => self.on_delivered(id, len, whole),
         }
     }
 
-    /// An item was handed to the socket: the window moves.
-    fn on_delivered(&mut self, id: StreamId, len: usize) {
-        let hold = self.me.outbox.above_high();
+    /// A part of an item was handed to the socket: the window moves when the item is whole.
+    fn on_delivered(&mut self, id: StreamId, len: usize, whole: bool) {
+        let full = self.me.outbox.above_high();
         let Some(splice) = self.connection.get_mut(id) else {
             return;
         };
         let (shaper, ticket, back) = match splice {
             Splice::Near(near) => {
-                near.answered(self.now);
+                near.heard();
+                if whole {
+                    near.answered(self.now);
+                }
                 (&mut near.shaper, &near.ticket, End::Far)
             }
             Splice::Far(far) => (&mut far.shaper, &far.ticket, End::Near),
             Splice::Waiting(_) => return,
         };
-        shaper.delivered(len);
-        if !hold {
-            let n = shaper.top_up();
+        shaper.delivered(len, whole);
+        if whole {
+            let n = if full {
+                shaper.keep_going()
+            } else {
+                shaper.top_up()
+            };
             tell_credit(&self.me, ticket, back, n);
         }
     }
 
     fn on_credit(&mut self, ticket: &Arc<Ticket>, to: End) {
-        let mut credit = ticket.take_credit(to);
+        // Of a request that is not numbered, the sum stays in the ticket: it may be picked again.
         let Some(id) = self.stream_of(ticket, to) else {
             return;
         };
+        let mut credit = ticket.take_credit(to);
         while credit > 0 {
             let n = credit.min(0x7FFF_FFFF) as u32;
             credit -= u64::from(n);
@@ -154,7 +161,12 @@ impl Link {
             }
             Close::HalfCancel => match self.connection.sent_half_cancel(id) {
                 Sent::Refused => {}
-                Sent::Open => self.send(&cancel(id)),
+                Sent::Open => {
+                    self.send(&cancel(id));
+                    if let Some(Splice::Near(near)) = self.connection.get_mut(id) {
+                        near.heard();
+                    }
+                }
                 Sent::Ended(splice) => {
                     self.send(&cancel(id));
                     if let Splice::Near(near) = splice {
@@ -163,7 +175,9 @@ impl Link {
                 }
             },
             Close::Error { code, text, lost } => {
-                self.send_error(id, code, &text);
+                if !self.connection.get(id).is_some_and(Splice::is_silent) {
+                    self.send_error(id, code, &text);
+                }
                 match self.connection.forget(id) {
                     Some(Splice::Near(near)) => near.finish(outcome_of(code, lost), self.now),
                     Some(Splice::Far(far)) => far.finish(),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use jackfield_rsocket::wire::ErrorCode;
+use jackfield_rsocket::wire::{ErrorCode, Interaction};
 
 use super::{
     handle::Handle,
@@ -46,6 +46,15 @@ impl Splice {
             Self::Waiting(_) => false,
         }
     }
+
+    /// Whether nothing may be sent back on the stream.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Self::Near(near) => near.silent,
+            Self::Waiting(waiting) => waiting.request.interaction == Interaction::FireAndForget,
+            Self::Far(_) => false,
+        }
+    }
 }
 
 /// The requester's end.
@@ -65,6 +74,10 @@ pub(super) struct Near {
     pub(super) call: Call,
     /// Bytes of the message that is arriving in fragments.
     pub(super) message: usize,
+    /// More than the request was sent behind it, so that it cannot go elsewhere.
+    pub(super) followed: bool,
+    /// Fire-and-forget: nothing may come back.
+    pub(super) silent: bool,
     finished: bool,
 }
 
@@ -112,6 +125,8 @@ impl Near {
             attempts: 1,
             call,
             message: 0,
+            followed: false,
+            silent: false,
             finished: false,
         }
     }
@@ -122,9 +137,13 @@ impl Near {
         self
     }
 
-    /// An item was sent to the requester: a stream has no deadline any more.
+    /// An item was sent to the requester.
     pub(super) fn answered(&mut self, now: Instant) {
         self.call.answered(now);
+    }
+
+    /// The responder said something: a stream has no deadline any more.
+    pub(super) fn heard(&mut self) {
         if self.call.metrics.is_stream() {
             self.deadline = None;
         }

@@ -24,6 +24,11 @@ use super::watch::Watch;
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Between two looks at files that are to be read.
+const SETTLE: Duration = Duration::from_millis(30);
+/// Files that never hold still are read as they are.
+const SETTLE_LOOKS: usize = 100;
+
 /// What a reload reads and changes.
 pub(super) struct Reloader {
     pub(super) surroundings: Surroundings,
@@ -96,6 +101,7 @@ impl Reloader {
 
     /// Whether the configuration could be read. A plugin that fails to load counts as read.
     pub(super) fn reload(&self) -> bool {
+        self.settle();
         let new = match load(&self.surroundings) {
             Ok(new) => new,
             Err(problems) => {
@@ -114,6 +120,20 @@ impl Reloader {
         }
         self.put_into_effect(new);
         true
+    }
+
+    /// Waits until the files hold still: an editor that empties a file before it fills it must not be
+    /// read in between.
+    fn settle(&self) {
+        let mut before = self.surroundings.contents();
+        for _ in 0..SETTLE_LOOKS {
+            thread::sleep(SETTLE);
+            let now = self.surroundings.contents();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     fn put_into_effect(&self, new: Loaded) {

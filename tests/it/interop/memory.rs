@@ -28,7 +28,8 @@ fn endless_credit_leaves_the_broker_small() {
         stream(&broker, near, 1000);
         let before = broker.memory_peak();
         stream(&broker, near, ITEMS);
-        let growth = broker.memory_peak() - before;
+        // The kernel's own count is approximate, so the peak may even seem to shrink.
+        let growth = broker.memory_peak().saturating_sub(before);
         client::say(&format!(
             "interop: endless credit over {}: +{} KiB\n",
             near.name(),

@@ -8,7 +8,9 @@ use super::{
     keepalive::{KeepaliveTimer, Timeout},
     stream::{Opener, Part, Sent, State},
 };
-use crate::wire::{Body, ErrorCode, ErrorFrame, Flags, Frame, Payload, Request, Side, StreamId};
+use crate::wire::{
+    Body, ErrorCode, ErrorFrame, Flags, Frame, Interaction, Payload, Request, Side, StreamId,
+};
 
 /// What both ends agreed on in SETUP, and our own bounds.
 #[derive(Clone, Copy, Debug)]
@@ -286,6 +288,10 @@ impl<S> Connection<S> {
             };
         }
         if self.streams.len() - self.opened_by_us >= self.streams_max {
+            // Nothing may come back on a fire-and-forget.
+            if request.interaction == Interaction::FireAndForget {
+                return Event::Ignored;
+            }
             let text = "too many open streams on this connection";
             return Event::Refused {
                 id,

@@ -60,6 +60,8 @@ pub(super) struct State {
     interaction: Interaction,
     /// The request's own fragments are still coming.
     request_partial: bool,
+    /// The first of them said already that the requester sends no items.
+    complete: bool,
     request: Direction,
     reply: Direction,
 }
@@ -77,6 +79,7 @@ impl State {
             opener,
             interaction,
             request_partial: follows,
+            complete,
             request: Direction {
                 open: follows || (channel && !complete),
                 fragmented: follows,
@@ -149,7 +152,7 @@ impl State {
     fn request_fragment(&mut self, payload: &Payload<'_>) -> (Flags, Part) {
         let follows = payload.follows && !payload.complete;
         let channel = self.interaction == Interaction::Channel;
-        let complete = channel && payload.complete;
+        let complete = channel && (payload.complete || (self.complete && !follows));
         if !follows {
             self.request_partial = false;
             self.request.fragmented = false;

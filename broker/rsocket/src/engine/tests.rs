@@ -320,6 +320,24 @@ fn channels_close_by_halves() {
     assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended(7));
 }
 
+/// C of a fragmented REQUEST_CHANNEL is accepted on its first frame as on its last.
+#[test]
+fn a_fragmented_channel_may_complete_with_its_first_frame() {
+    let mut c = server();
+    let first = Request {
+        follows: true,
+        complete: true,
+        ..request(Interaction::Channel)
+    };
+    assert_eq!(c.accept(id(1), &first, 7), None);
+    assert_eq!(
+        receive(&mut c, 1, "N"),
+        "payload #1 7 0x060 Request { last: true } open"
+    );
+    assert_eq!(receive(&mut c, 1, "N"), "ignored");
+    assert_eq!(c.sent(id(1), &payload("NC")), Sent::Ended(7));
+}
+
 /// Conformance 80, 81, 69.
 #[test]
 fn cancel_ends_a_stream_and_half_a_channel() {

@@ -90,10 +90,11 @@ impl Accepted {
     /// around it: it waits for the peer.
     pub async fn open(self, frame_max: usize) -> Result<FrameIo, NetError> {
         let peer = self.peer();
+        let local = self.stream.local_addr()?.ip().is_loopback();
         let socket = Socket::tcp(TcpStream::from_std(self.stream)?)?;
         match self.kind {
             TransportKind::WebSocket => {
-                let socket = WebSocket::accept(socket, &self.path, frame_max).await?;
+                let socket = WebSocket::accept(socket, &self.path, local, frame_max).await?;
                 Ok(FrameIo::websocket(socket, peer))
             }
             kind @ (TransportKind::Tcp | TransportKind::Memory) => {
@@ -191,6 +192,36 @@ mod tests {
             panic!("a refusal")
         };
         assert!(matches!(*error, tungstenite::Error::Http(answer) if answer.status() == 404));
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_machines_may_not_use_a_local_listener() {
+        for (origin, status) in [
+            ("http://localhost:3000", "101"),
+            ("http://127.0.0.1", "101"),
+            ("http://[::1]:8080", "101"),
+            ("https://evil.example", "403"),
+            ("null", "403"),
+        ] {
+            let listener = bind("ws://127.0.0.1:0/rsocket").await;
+            let address = listener.local_address().unwrap();
+            let server = async { listener.accept().await.unwrap().open(100).await.is_ok() };
+            let client = async {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let request = format!(
+                    "GET /rsocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                     Sec-WebSocket-Version: 13\r\nOrigin: {origin}\r\n\r\n"
+                );
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = vec![0; 12];
+                stream.read_exact(&mut answer).await.unwrap();
+                String::from_utf8(answer).unwrap()
+            };
+            let (served, answer) = tokio::join!(server, client);
+            assert_eq!(answer, format!("HTTP/1.1 {status}"), "{origin}");
+            assert_eq!(served, status == "101", "{origin}");
+        }
     }
 
     #[tokio::test]

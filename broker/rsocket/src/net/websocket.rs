@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use tokio::io::AsyncWrite;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri as HttpUri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
@@ -38,13 +39,14 @@ impl WebSocket {
     pub(super) async fn accept(
         socket: Socket,
         path: &str,
+        local: bool,
         frame_max: usize,
     ) -> Result<Self, NetError> {
         #[allow(
             clippy::result_large_err,
             reason = "the library's callback has this type"
         )]
-        let check = |request: &Request, response: Response| answer(path, request, response);
+        let check = |request: &Request, response: Response| answer(path, local, request, response);
         let socket = Box::pin(accept_hdr_async_with_config(
             socket,
             check,
@@ -195,12 +197,19 @@ fn config(frame_max: usize) -> WebSocketConfig {
 )]
 fn answer(
     path: &str,
+    local: bool,
     request: &Request,
     mut response: Response,
 ) -> Result<Response, ErrorResponse> {
     if request.uri().path() != path {
         let mut refusal = ErrorResponse::new(Some(format!("RSocket is at {path}\n")));
         *refusal.status_mut() = StatusCode::NOT_FOUND;
+        return Err(refusal);
+    }
+    if local && !origin_is_local(request) {
+        let text = "pages of other machines may not use this listener\n".to_owned();
+        let mut refusal = ErrorResponse::new(Some(text));
+        *refusal.status_mut() = StatusCode::FORBIDDEN;
         return Err(refusal);
     }
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
@@ -212,6 +221,25 @@ fn answer(
             .insert(header::SEC_WEBSOCKET_PROTOCOL, rsocket);
     }
     Ok(response)
+}
+
+/// Whether no page asks, or one of this machine. A browser lets any page open a WebSocket to
+/// loopback, so who can reach a local listener is not decided by its address alone.
+fn origin_is_local(request: &Request) -> bool {
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return true;
+    };
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.parse::<HttpUri>().ok());
+    let Some(host) = origin.as_ref().and_then(HttpUri::host) else {
+        return false;
+    };
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn handshake_failed(error: tungstenite::Error) -> NetError {

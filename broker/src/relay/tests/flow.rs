@@ -15,19 +15,19 @@ fn endless_credit_is_shaped() {
         caller
             .request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))
             .await;
-        assert_eq!(echo.sees().await, seen(2, "Stream n=256 hello"));
-        for _ in 0..128 {
+        assert_eq!(echo.sees().await, seen(2, "Stream n=16 hello"));
+        for _ in 0..8 {
             echo.payload(2, "N", &[7; 4096]).await;
             caller.raw().await.unwrap();
         }
-        assert_eq!(echo.sees().await, seen(2, "credit 128"));
+        assert_eq!(echo.sees().await, seen(2, "credit 24"));
         // Both directions of a channel alike.
         caller
             .request(3, request(Interaction::Channel, 1, &metadata))
             .await;
         assert_eq!(echo.sees().await, seen(4, "Channel n=1 hello"));
         echo.request_n(4, 0x7FFF_FFFF).await;
-        assert_eq!(caller.sees().await, seen(3, "credit 256"));
+        assert_eq!(caller.sees().await, seen(3, "credit 16"));
         caller.request_n(1, 0x7FFF_FFFF).await;
         echo.sees_nothing().await;
     });
@@ -379,5 +379,142 @@ fn fire_and_forget_is_bounded_and_counted() {
             .request(7, request(Interaction::FireAndForget, 0, &metadata))
             .await;
         assert_eq!(echo.sees().await.stream, 6);
+    });
+}
+
+/// A reader that is slow for a while is held and then goes on, however many streams share it.
+#[test]
+fn credit_held_back_by_a_full_outbox_is_made_up() {
+    run(async {
+        let world = World::with(|limits| limits.outbox = 64 << 10);
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.count");
+        let mut granted = [0u32; 2];
+        for (at, near) in [(0, 1), (1, 3)] {
+            caller
+                .request(near, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))
+                .await;
+            assert!(echo.sees().await.what.starts_with("Stream n=16"));
+            granted[at] = 16;
+        }
+        // The responder uses all its credit at once; the reader reads on and on.
+        let mut received = 0;
+        while received < 2000 {
+            for (at, far) in [(0, 2), (1, 4)] {
+                while granted[at] > 0 {
+                    granted[at] -= 1;
+                    let item = payload("N", &[7; 8000]);
+                    let mut frame = BytesMut::new();
+                    item.encode(id(far), &mut frame);
+                    echo.io.push(&frame, Chunk::Copy(b""));
+                }
+            }
+            let (flushed, _) = tokio::join!(echo.io.flush(), async {
+                while let Ok(Some(frame)) =
+                    tokio::time::timeout(Duration::from_millis(1), caller.io.next_frame()).await
+                {
+                    frame.unwrap();
+                    received += 1;
+                }
+            });
+            flushed.unwrap();
+            while let Ok(Some(frame)) =
+                tokio::time::timeout(Duration::from_millis(1), echo.io.next_frame()).await
+            {
+                let frame = frame.unwrap();
+                let frame = Frame::decode(&frame).unwrap();
+                let Body::RequestN(n) = frame.body else {
+                    panic!("{frame:?}")
+                };
+                granted[usize::from(frame.header.stream_id == id(4))] += n;
+            }
+            assert!(granted != [0, 0], "stalled after {received} items");
+        }
+    });
+}
+
+/// One connection of an application replaces the other, which is told and closed.
+#[test]
+fn an_earlier_connection_of_the_same_uuid_gives_way() {
+    run(async {
+        let world = World::new();
+        let app = r#"{"name":"echo","uuid":"0c5f7a52-0000-4000-8000-000000000001"}"#;
+        let mut first = world.app(app, r#"{"published":["echo.Service"]}"#).await;
+        let mut second = world.dial();
+        let entries = [
+            (Mime::APPLICATION, app),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ];
+        second.setup(&entries).await;
+        let goodbye = first.sees().await;
+        assert!(goodbye.what.contains("RST-500409"), "{goodbye:?}");
+        assert!(first.raw().await.is_none());
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        caller
+            .request(1, request(Interaction::Response, 0, &metadata))
+            .await;
+        assert_eq!(second.sees().await, seen(2, "Response n=0 hello"));
+    });
+}
+
+/// What follows a request that is not sent yet must not be lost: such a request goes nowhere else.
+#[test]
+fn a_refusing_responder_sends_a_call_elsewhere_whole_or_not_at_all() {
+    run(async {
+        let world = World::new();
+        let mut first = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.talk");
+        // It announces its end: requests on their way come back.
+        first.error(0, 0x102, "leaving").await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        caller
+            .request(1, request(Interaction::Response, 0, &metadata))
+            .await;
+        let refused = caller.sees().await;
+        assert!(
+            refused
+                .what
+                .starts_with("error REJECTED (0x202) RST-910429"),
+            "{refused:?}"
+        );
+        let mut second = world.echo().await;
+        caller
+            .request(3, request(Interaction::Channel, 1, &metadata))
+            .await;
+        caller.request_n(3, 10).await;
+        assert_eq!(second.sees().await, seen(2, "Channel n=1 hello"));
+        assert_eq!(second.sees().await, seen(2, "credit 10"));
+    });
+}
+
+/// A peer that causes refusals and reads none of them is closed, not stored for.
+#[test]
+fn refusals_that_nobody_reads_are_bounded() {
+    run(async {
+        let world = World::with(|limits| {
+            limits.outbox = 64 << 10;
+            limits.outbox_hard = 128 << 10;
+            limits.frame = 64 << 10;
+        });
+        let mut caller = world.caller().await;
+        let metadata = to(&"nobody.here".repeat(10));
+        let mut sent = 0u32;
+        while world.plane.links.views().len() == 1 {
+            assert!(sent < 100_000, "never closed");
+            let mut frames = BytesMut::new();
+            for _ in 0..50 {
+                frames.clear();
+                request(Interaction::Response, 0, &metadata).encode(id(2 * sent + 1), &mut frames);
+                caller.io.push(&frames, Chunk::Copy(b""));
+                sent += 1;
+            }
+            // Its own writes go through as long as the broker reads.
+            let _ = tokio::time::timeout(Duration::from_millis(1), caller.io.flush()).await;
+        }
     });
 }
