@@ -18,7 +18,7 @@ use super::{
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  jackfield respond com.example.Greeter com.example.Clock:1.0.0\n\n\
+    after_help = "Example:\n  jackfield respond com.example.Greeter com.example.Clock\n\n\
                         request/response: the data comes back. stream: the data, --items times.\n\
                         channel: every item comes back. fire and forget: nothing."
 )]
