@@ -14,6 +14,7 @@ use super::{
     introduction::MetadataKind,
     item::{Item, Opening, Part, RequestPart, Returned},
     link::Link,
+    outbox::Room,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
     shaper::Shaper,
@@ -483,7 +484,15 @@ impl Link {
         let usable = |instance: &Instance<Arc<Handle>>| {
             instance.link.usable() && Some(instance.link.id) != except
         };
-        choice.slot.pick(by, usable).ok_or_else(|| {
+        // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
+        let roomy = |instance: &Instance<Arc<Handle>>| {
+            usable(instance) && instance.link.outbox.room(self.me.id, 0) == Room::Free
+        };
+        let picked = choice
+            .slot
+            .pick(by, roomy)
+            .or_else(|| choice.slot.pick(by, usable));
+        picked.ok_or_else(|| {
             let service = choice.slot.service().to_string();
             let candidates = choice.slot.candidates();
             if candidates.is_empty() {

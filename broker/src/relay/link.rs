@@ -9,7 +9,8 @@
 //! 1. The task owns the connection's state; nobody locks it, and it never waits for another link.
 //! 2. Reading may pause, for at most [`PAUSE_MAX`] and only because what was read last found a full
 //!    outbox; writing never does, so no circle of waiting links can form.
-//! 3. At most [`FRAMES_PER_TURN`] frames are read and [`BYTES_PER_TURN`] written per turn.
+//! 3. At most [`FRAMES_PER_TURN`] frames are read, for about [`TURN_MAX`], and [`BYTES_PER_TURN`]
+//!    written per turn.
 //! 4. What the connection itself says (KEEPALIVE, ERROR on stream zero) goes ahead of streams.
 
 use std::{
@@ -44,6 +45,7 @@ use super::{
 use crate::directory::Instance;
 
 const FRAMES_PER_TURN: usize = 128;
+const TURN_MAX: Duration = Duration::from_millis(1);
 const BYTES_PER_TURN: usize = 256 * 1024;
 /// More is not handed to the socket's writer before it has taken what it has.
 const WRITER_MAX: usize = 128 * 1024;
@@ -202,9 +204,13 @@ impl Link {
 
     /// Reads and handles frames. True when there may be more at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
+        for frames in 1..=FRAMES_PER_TURN {
             if self.ending.is_some() || self.paused(cx) {
                 return false;
+            }
+            // Plugins may make frames dear, so time counts too; the clock is looked at now and then.
+            if frames % 16 == 0 && now() > self.now + TURN_MAX {
+                return true;
             }
             match self.io.poll_frame(cx) {
                 Poll::Pending => return false,
