@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use jackfield_rsocket::{
     engine::Part as Fragment,
     metadata::{Edit, RouteEdit, RoutingEntries, Scan, TagEdit},
@@ -12,23 +12,18 @@ use jackfield_rsocket::{
 use super::{
     handle::{Handle, LinkId, Order},
     introduction::MetadataKind,
-    item::{Item, Opening, Part, RequestPart, Returned},
+    item::{Part, RequestPart},
     link::Link,
     outbox::Room,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
-    shaper::Shaper,
-    splice::{Call, Near, Splice},
-    ticket::{End, Ticket},
+    splice::Splice,
     waiting::Waiting,
 };
 use crate::{
     chain::{self, Rewrite, Verdict},
     directory::{Endpoint, Instance, Pick},
 };
-
-/// How often an instance is picked for one request: it may come back unsent twice.
-const ATTEMPTS_MAX: u8 = 3;
 
 /// Header, credit and metadata length of the longest request's first frame.
 const METADATA_OVERHEAD: usize = 13;
@@ -468,9 +463,9 @@ impl Link {
         route.metrics.ended(Outcome::Ok, std::time::Duration::ZERO);
     }
 
-    // ---- pick, depart
+    // ---- pick
 
-    fn pick(
+    pub(super) fn pick(
         &mut self,
         choice: &Choice,
         except: Option<LinkId>,
@@ -508,129 +503,6 @@ impl Link {
                 Refusal::Overloaded(service)
             }
         })
-    }
-
-    #[expect(
-        clippy::type_complexity,
-        reason = "an end and who is to answer, taken apart at once"
-    )]
-    fn near_end(
-        &mut self,
-        id: StreamId,
-        route: &Rc<Route>,
-        choice: &Rc<Choice>,
-        request: (Interaction, Flags),
-        except: Option<LinkId>,
-    ) -> Result<(Box<Near>, Arc<Instance<Arc<Handle>>>), Refusal> {
-        let instance = self.pick(choice, except)?;
-        let ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
-        let call = Call::new(route.metrics.clone(), self.now);
-        let shaper = Shaper::new(self.plane.limits.credit_window);
-        let (interaction, flags) = request;
-        let silent = interaction == Interaction::FireAndForget;
-        let partial = flags.contains(Flags::FOLLOWS);
-        let mut near = Near::new(ticket, choice.clone(), shaper, partial, call);
-        near.silent = silent;
-        let near = near.due(route.timeout.filter(|_| !silent));
-        Ok((Box::new(near), instance))
-    }
-
-    /// Hands the request to the far link. `whole` is the near end of a fire-and-forget, which ends
-    /// as it departs.
-    fn depart(
-        &mut self,
-        id: StreamId,
-        whole: Option<Splice>,
-        instance: Arc<Instance<Arc<Handle>>>,
-        mut request: RequestPart,
-        fragments: Vec<Part>,
-        credit: u32,
-    ) {
-        let (ticket, more) = match (whole, self.connection.get_mut(id)) {
-            (Some(Splice::Near(near)), _) => {
-                let ticket = near.ticket.clone();
-                near.finish(Outcome::Ok, self.now);
-                (ticket, 0)
-            }
-            (None, Some(Splice::Near(near))) => {
-                let granted = request.initial_n;
-                request.initial_n = if granted > 0 {
-                    near.shaper.grant(granted)
-                } else {
-                    0
-                };
-                if near.partial {
-                    near.shaper.hold(credit);
-                    (near.ticket.clone(), 0)
-                } else {
-                    (near.ticket.clone(), near.shaper.grant(credit))
-                }
-            }
-            _ => return,
-        };
-        let far = ticket.far.clone();
-        let opening = Opening::new(ticket.clone(), request, instance.begin());
-        // When the far link is gone, the request comes back by itself.
-        let _ = far.push(&self.me, Item::Open(Box::new(opening)));
-        for payload in fragments {
-            let item = Item::Payload {
-                ticket: ticket.clone(),
-                to: End::Far,
-                payload,
-            };
-            let _ = far.push(&self.me, item);
-        }
-        super::inbound::tell_credit(&self.me, &ticket, End::Far, more);
-        self.rest_if_full(&far);
-    }
-
-    /// A request came back unsent: picks again, or says why not.
-    pub(super) fn on_returned(&mut self, returned: Returned) {
-        let Returned {
-            ticket,
-            mut request,
-            whole,
-        } = returned;
-        let id = ticket.near_id;
-        let Some(Splice::Near(near)) = self.connection.get_mut(id) else {
-            if request.interaction == Interaction::FireAndForget {
-                self.plane.metrics.refused(&Refusal::ProviderLost);
-            }
-            return;
-        };
-        if !Arc::ptr_eq(&near.ticket, &ticket) {
-            return;
-        }
-        let choice = near.choice.clone();
-        // What followed it is lost, so only a request that is whole by itself can go elsewhere.
-        let again = whole
-            && near.attempts < ATTEMPTS_MAX
-            && !near.followed
-            && !request.flags.contains(Flags::FOLLOWS);
-        let picked = match again {
-            true => self.pick(&choice, Some(ticket.far.id)),
-            false => Err(Refusal::Overloaded(String::new())),
-        };
-        // It was not processed, and whoever could have taken it may be back in a moment.
-        let picked = picked.map_err(|_| Refusal::Overloaded(choice.slot.service().to_string()));
-        match (picked, self.connection.get_mut(id)) {
-            (Ok(instance), Some(Splice::Near(near))) => {
-                let credit = ticket.take_credit(End::Far).min(0x7FFF_FFFF) as u32;
-                request.initial_n = request.initial_n.saturating_add(credit).min(0x7FFF_FFFF);
-                near.attempts += 1;
-                near.ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
-                let far = instance.link.clone();
-                let opening = Opening::new(near.ticket.clone(), request, instance.begin());
-                let _ = far.push(&self.me, Item::Open(Box::new(opening)));
-            }
-            (Err(refusal), _) => {
-                if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                    near.finish(refusal.outcome(), self.now);
-                }
-                self.refuse(id, request.interaction, &refusal);
-            }
-            _ => {}
-        }
     }
 
     /// Refuses a request that was never counted as a call of a service.
@@ -680,101 +552,4 @@ impl Name {
         }
         key
     }
-}
-
-impl RequestPart {
-    /// The request with other metadata. When it outgrows the frame, its data follows as a fragment:
-    /// metadata stays in front of data.
-    fn with_metadata(self, metadata: &[u8], data: &[u8], frame_max: usize) -> (Self, Option<Part>) {
-        let fits = 13 + metadata.len() + data.len() <= frame_max;
-        let body = block(metadata, if fits { data } else { b"" });
-        let flags = self.flags.with(Flags::METADATA);
-        if fits {
-            return (
-                Self {
-                    flags,
-                    pinned: body.len(),
-                    body,
-                    ..self
-                },
-                None,
-            );
-        }
-        let rest = Part {
-            flags: Flags::NEXT
-                .with_if(Flags::FOLLOWS, flags.contains(Flags::FOLLOWS))
-                // F together with C would be read as the last fragment.
-                .with_if(
-                    Flags::COMPLETE,
-                    flags.contains(Flags::COMPLETE) && !flags.contains(Flags::FOLLOWS),
-                ),
-            body: Bytes::copy_from_slice(data),
-            pinned: data.len(),
-            whole: false,
-        };
-        let flags = flags.with(Flags::FOLLOWS).without(Flags::COMPLETE);
-        (
-            Self {
-                flags,
-                pinned: body.len(),
-                body,
-                ..self
-            },
-            Some(rest),
-        )
-    }
-}
-
-impl Waiting {
-    /// The held frames as they came; or, with other metadata, all of it in the first frame and
-    /// fragments with data only.
-    fn with_metadata(self, metadata: Option<Bytes>) -> (RequestPart, Vec<Part>) {
-        let Self {
-            request, fragments, ..
-        } = self;
-        let Some(metadata) = metadata else {
-            return (request, fragments);
-        };
-        let body = block(&metadata, b"");
-        let fragments = fragments.into_iter().map(Part::without_metadata).collect();
-        let flags = request.flags.with(Flags::METADATA);
-        (
-            RequestPart {
-                flags,
-                pinned: body.len(),
-                body,
-                ..request
-            },
-            fragments,
-        )
-    }
-}
-
-impl Part {
-    fn without_metadata(self) -> Self {
-        if !self.flags.contains(Flags::METADATA) {
-            return self;
-        }
-        // The engine has checked the length against the frame.
-        let length = self
-            .body
-            .iter()
-            .take(3)
-            .fold(0, |length, byte| length << 8 | usize::from(*byte));
-        let body = self.body.slice((3 + length).min(self.body.len())..);
-        Self {
-            flags: self.flags.without(Flags::METADATA),
-            body,
-            ..self
-        }
-    }
-}
-
-/// A metadata block followed by data.
-fn block(metadata: &[u8], data: &[u8]) -> Bytes {
-    let mut body = BytesMut::with_capacity(3 + metadata.len() + data.len());
-    body.put_uint(metadata.len() as u64, 3);
-    body.put_slice(metadata);
-    body.put_slice(data);
-    body.freeze()
 }

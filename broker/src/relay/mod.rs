@@ -30,6 +30,7 @@
 
 mod accept;
 mod bucket;
+mod departure;
 mod dispatch;
 mod handle;
 mod inbound;
@@ -44,6 +45,7 @@ mod outbox;
 mod plane;
 mod random;
 mod refusal;
+mod rewrite;
 mod routes;
 mod routing;
 mod shaper;
