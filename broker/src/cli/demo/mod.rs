@@ -168,9 +168,11 @@ struct Shares {
 }
 
 impl Shares {
-    /// Within what chance allows for so many calls.
+    /// Within what chance allows for so many calls: four standard deviations, and at least 5 percent.
     fn is_about(self, percent: f64) -> bool {
-        self.calls > 100 && (self.canary - percent).abs() < 5.0
+        let share = percent / 100.0;
+        let deviation = 100.0 * (share * (1.0 - share) / self.calls.max(1) as f64).sqrt();
+        self.calls >= 50 && (self.canary - percent).abs() < (4.0 * deviation).max(5.0)
     }
 }
 
