@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use super::{item::Item, limits::Limits, outbox::Outbox};
+use super::{
+    item::Item,
+    limits::Limits,
+    outbox::{Outbox, Unplaced},
+};
 
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +67,8 @@ impl Handle {
         })
     }
 
-    /// Puts an item of `from` into the outbox. Gives it back when the link is gone.
-    pub(super) fn push(&self, from: &Self, item: Item) -> Result<(), Item> {
+    /// Puts an item of `from` into the outbox, or gives it back.
+    pub(super) fn push(&self, from: &Self, item: Item) -> Result<(), Unplaced> {
         self.outbox.push(from.id, item)
     }
 

@@ -12,6 +12,7 @@ use super::{
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
     link::{Ending, Link},
+    outbox::Unplaced,
     refusal::{Outcome, Refusal},
     splice::{Far, Near, Splice, outcome_of},
     ticket::{End, Ticket},
@@ -268,19 +269,16 @@ fn grow(message: &mut usize, len: usize, part: Fragment, limit: usize) -> Result
 
 /// Places a payload in the outbox of the link at `to`, unless that is above its hard mark.
 fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> Result<(), Refusal> {
-    let target = ticket.link(to);
-    if !target.outbox.below_hard(payload.pinned) {
-        return Err(Refusal::SlowReader);
+    let item = Item::Payload {
+        ticket: ticket.clone(),
+        to,
+        payload,
+    };
+    match ticket.link(to).push(me, item) {
+        Err(Unplaced::Full(_)) => return Err(Refusal::SlowReader),
+        // When the link is gone, so is the stream, and its end is on the way to us.
+        Ok(()) | Err(Unplaced::Gone(_)) => {}
     }
-    // When the link is gone, so is the stream, and its end is on the way to us.
-    let _ = target.push(
-        me,
-        Item::Payload {
-            ticket: ticket.clone(),
-            to,
-            payload,
-        },
-    );
     Ok(())
 }
 

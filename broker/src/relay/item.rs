@@ -162,6 +162,11 @@ pub(super) struct Returned {
 }
 
 impl Item {
+    /// Whether it may be refused for want of room; what ends a stream or grants credit always fits.
+    pub(super) const fn needs_room(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Payload { .. })
+    }
+
     /// Bytes that count against the outbox.
     pub(super) fn len(&self) -> usize {
         match self {

@@ -74,6 +74,15 @@ pub(super) enum Room {
     Over,
 }
 
+/// An item that could not be placed.
+#[derive(Debug)]
+pub(super) enum Unplaced {
+    /// The link has ended.
+    Gone(#[expect(dead_code, reason = "dropped by whoever is given it")] Item),
+    /// The outbox is at its hard mark.
+    Full(#[expect(dead_code, reason = "dropped by whoever is given it")] Item),
+}
+
 impl Outbox {
     pub(super) fn new(high: usize, hard: usize) -> Self {
         Self {
@@ -131,12 +140,17 @@ impl Outbox {
         bytes == 0 || bytes + len <= self.hard
     }
 
-    /// Places an item. Gives it back when the link is gone.
-    pub(super) fn push(&self, source: LinkId, item: Item) -> Result<(), Item> {
+    /// Places an item, or gives it back. Room is looked for and taken in one step, so that several
+    /// threads together cannot go beyond the hard mark.
+    pub(super) fn push(&self, source: LinkId, item: Item) -> Result<(), Unplaced> {
         let weight = item.len() + ITEM_OVERHEAD;
         let mut inner = self.lock();
         if inner.closed {
-            return Err(item);
+            return Err(Unplaced::Gone(item));
+        }
+        let bytes = self.bytes();
+        if item.needs_room() && bytes > 0 && bytes + weight > self.hard {
+            return Err(Unplaced::Full(item));
         }
         let Inner { sources, spare, .. } = &mut *inner;
         let entry = sources.entry(source).or_insert_with(|| Source {
