@@ -1,6 +1,6 @@
 //! What the peer sends: one frame in, one thing done. The one match of the data path.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use jackfield_rsocket::{
@@ -50,7 +50,7 @@ impl Link {
                     return;
                 };
                 let body = Part::of(bytes, flags, part);
-                let limit = self.plane.limits.message;
+                let limit = (self.plane.limits.message, self.now);
                 match owner {
                     Owner::Live(Splice::Near(near)) => {
                         let forwarded = near.forward(&self.me, body, part, limit);
@@ -138,7 +138,7 @@ impl Link {
 
     /// The last fragment of a fire-and-forget, or of a channel whose replies ended before.
     fn on_near_ended(&self, mut near: Near, body: Part, part: Fragment) {
-        match near.forward(&self.me, body, part, self.plane.limits.message) {
+        match near.forward(&self.me, body, part, (self.plane.limits.message, self.now)) {
             Ok(()) => near.finish(Outcome::Ok, self.now),
             Err(refusal) => {
                 self.plane.cut(&refusal);
@@ -148,7 +148,7 @@ impl Link {
     }
 
     /// What the responder sends cannot be passed on: ends the stream on both sides.
-    fn cut_far(&mut self, id: StreamId, refusal: &Refusal) {
+    pub(super) fn cut_far(&mut self, id: StreamId, refusal: &Refusal) {
         self.plane.cut(refusal);
         if let Some(Splice::Far(far)) = self.connection.forget(id) {
             far.fail(refusal);
@@ -207,9 +207,9 @@ impl Near {
         me: &Arc<Handle>,
         body: Part,
         part: Fragment,
-        limit: usize,
+        (limit, now): (usize, Instant),
     ) -> Result<(), Refusal> {
-        grow(&mut self.message, body.body.len(), part, limit)?;
+        self.message.pass(body.body.len(), part, limit, now)?;
         self.followed = true;
         place(me, &self.ticket, End::Far, body)?;
         if let Fragment::Request { last: true } = part {
@@ -241,9 +241,9 @@ impl Far {
         me: &Arc<Handle>,
         body: Part,
         part: Fragment,
-        limit: usize,
+        (limit, now): (usize, Instant),
     ) -> Result<(), Refusal> {
-        grow(&mut self.message, body.body.len(), part, limit)?;
+        self.message.pass(body.body.len(), part, limit, now)?;
         place(me, &self.ticket, End::Near, body)
     }
 
@@ -251,20 +251,6 @@ impl Far {
         let pass = self.shaper.grant(n);
         tell_credit(me, &self.ticket, End::Near, pass);
     }
-}
-
-/// Counts a message in fragments against its limit, in bytes.
-fn grow(message: &mut usize, len: usize, part: Fragment, limit: usize) -> Result<(), Refusal> {
-    let last = match part {
-        Fragment::Request { last } | Fragment::Item { last } => last,
-        Fragment::End => true,
-    };
-    // A message in one frame is bounded by the frame.
-    if *message + len > limit && !(last && *message == 0) {
-        return Err(Refusal::MessageTooLarge);
-    }
-    *message = if last { 0 } else { *message + len };
-    Ok(())
 }
 
 /// Places a payload in the outbox of the link at `to`, unless that is above its hard mark.

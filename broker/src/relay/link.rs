@@ -37,7 +37,7 @@ use super::{
     outbox::Room,
     plane::Plane,
     random::Random,
-    refusal::{Outcome, Refusal},
+    refusal::Refusal,
     routes::Routes,
     splice::Splice,
     waiting::Held,
@@ -458,20 +458,29 @@ impl Link {
             .connection
             .iter_mut()
             .filter_map(|(id, _, splice)| match splice {
-                Splice::Near(near) => near
-                    .deadline
-                    .is_some_and(|deadline| now >= deadline)
-                    .then_some((id, Refusal::Timeout)),
-                Splice::Waiting(waiting) => {
-                    (now >= waiting.deadline).then_some((id, Refusal::MetadataTooLong))
+                Splice::Near(near) if near.deadline.is_some_and(|deadline| now >= deadline) => {
+                    Some((id, Refusal::Timeout))
                 }
-                Splice::Far(_) => None,
+                Splice::Near(near) if near.message.overdue(now) => {
+                    Some((id, Refusal::MessageUnfinished))
+                }
+                Splice::Far(far) if far.message.overdue(now) => {
+                    Some((id, Refusal::MessageUnfinished))
+                }
+                Splice::Waiting(waiting) if now >= waiting.deadline => {
+                    Some((id, Refusal::MetadataTooLong))
+                }
+                _ => None,
             })
             .collect();
         for (id, refusal) in late {
+            if let Some(Splice::Far(_)) = self.connection.get(id) {
+                self.cut_far(id, &refusal);
+                continue;
+            }
             let silent = self.connection.get(id).is_some_and(Splice::is_silent);
             if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                near.cancel(Outcome::Timeout, now);
+                near.cancel(refusal.outcome(), now);
             }
             self.plane.metrics.refused(&refusal);
             if !silent {

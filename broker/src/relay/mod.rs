@@ -17,7 +17,7 @@
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
 //! | socket writer | 128 KiB and one frame | the outbox waits |
 //! | metadata of fragmented requests | 64 KiB per connection, 16 fragments, 5 s | INVALID |
-//! | a message in fragments | `message` | its stream is cancelled on both sides |
+//! | a message in fragments | `message`, 60 s | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
@@ -29,6 +29,7 @@
 //! Looks down at: chain, directory. Looked at by: admin, server.
 
 mod accept;
+mod assembly;
 mod bucket;
 mod departure;
 mod dispatch;

@@ -23,6 +23,8 @@ pub enum Refusal {
     MetadataTooLong,
     /// A message in fragments grew past `limits.message`.
     MessageTooLarge,
+    /// A message in fragments was not finished in time.
+    MessageUnfinished,
     /// More fire-and-forget requests a second than `limits.fire-and-forget`.
     TooManyTold,
     /// Every instance that could take the call is full.
@@ -55,7 +57,7 @@ impl Refusal {
             Self::BadMetadata(_) => 600_500,
             Self::UnknownService(_) => 900_404,
             Self::UnknownEndpoint { .. } => 900_405,
-            Self::MetadataTooLong | Self::MessageTooLarge => 910_413,
+            Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
             Self::TooManyTold => 910_430,
             Self::Overloaded(_) => 910_429,
             Self::Draining => 910_503,
@@ -78,9 +80,11 @@ impl Refusal {
                 ErrorCode::REJECTED
             }
             Self::Plugin { code, .. } => ErrorCode(*code),
-            Self::Timeout | Self::ProviderLost | Self::SlowReader | Self::MessageTooLarge => {
-                ErrorCode::CANCELED
-            }
+            Self::Timeout
+            | Self::ProviderLost
+            | Self::SlowReader
+            | Self::MessageTooLarge
+            | Self::MessageUnfinished => ErrorCode::CANCELED,
             Self::NoApplication | Self::DuplicateUuid(_) | Self::BadApplication(_) => {
                 ErrorCode::REJECTED_SETUP
             }
@@ -105,6 +109,7 @@ impl Refusal {
             Self::UnknownEndpoint { .. } => "unknown_endpoint",
             Self::MetadataTooLong => "metadata_too_long",
             Self::MessageTooLarge => "message_too_large",
+            Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
             Self::Overloaded(_) => "overloaded",
             Self::Draining => "draining",
@@ -133,6 +138,9 @@ impl Refusal {
             Self::NoRoute => return "request has no routing metadata (0x7E or 0x50)".into(),
             Self::MetadataTooLong => {
                 return "routing metadata of a fragmented request is too long or too late".into();
+            }
+            Self::MessageUnfinished => {
+                return "message in fragments was not finished in time".into();
             }
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),

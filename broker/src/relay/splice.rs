@@ -15,6 +15,7 @@ use bytes::Bytes;
 use jackfield_rsocket::wire::{ErrorCode, Interaction};
 
 use super::{
+    assembly::Assembly,
     handle::Handle,
     item::{Close, Item},
     metrics::CallMetrics,
@@ -72,8 +73,8 @@ pub(super) struct Near {
     /// How often the request has been picked for.
     pub(super) attempts: u8,
     pub(super) call: Call,
-    /// Bytes of the message that is arriving in fragments.
-    pub(super) message: usize,
+    /// The message that the peer is in the middle of.
+    pub(super) message: Assembly,
     /// More than the request was sent behind it, so that it cannot go elsewhere.
     pub(super) followed: bool,
     /// Fire-and-forget: nothing may come back.
@@ -109,7 +110,7 @@ impl Call {
 }
 
 impl Near {
-    pub(super) const fn new(
+    pub(super) fn new(
         ticket: Arc<Ticket>,
         choice: Rc<Choice>,
         shaper: Shaper,
@@ -124,7 +125,7 @@ impl Near {
             deadline: None,
             attempts: 1,
             call,
-            message: 0,
+            message: Assembly::default(),
             followed: false,
             silent: false,
             finished: false,
@@ -190,18 +191,18 @@ pub(super) struct Far {
     pub(super) ticket: Arc<Ticket>,
     /// Credit for a channel's items.
     pub(super) shaper: Shaper,
-    /// Bytes of the message that is arriving in fragments.
-    pub(super) message: usize,
+    /// The message that the peer is in the middle of.
+    pub(super) message: Assembly,
     _load: Load<Arc<Handle>>,
     finished: bool,
 }
 
 impl Far {
-    pub(super) const fn new(ticket: Arc<Ticket>, shaper: Shaper, load: Load<Arc<Handle>>) -> Self {
+    pub(super) fn new(ticket: Arc<Ticket>, shaper: Shaper, load: Load<Arc<Handle>>) -> Self {
         Self {
             ticket,
             shaper,
-            message: 0,
+            message: Assembly::default(),
             _load: load,
             finished: false,
         }

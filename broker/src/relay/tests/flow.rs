@@ -518,3 +518,41 @@ fn refusals_that_nobody_reads_are_bounded() {
         }
     });
 }
+
+/// Conformance 98: a message that is begun and never finished ends its stream, in either direction.
+#[test]
+fn a_message_that_never_ends_is_given_up() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.count");
+        let text =
+            "error CANCELED (0x203) RST-910413: message in fragments was not finished in time";
+        caller
+            .request(1, request(Interaction::Stream, 5, &metadata))
+            .await;
+        assert_eq!(echo.sees().await.stream, 2);
+        echo.payload(2, "FN", b"begun").await;
+        assert_eq!(caller.sees().await, seen(1, "payload FN begun"));
+        assert_eq!(caller.sees().await, seen(1, text));
+        assert_eq!(echo.sees().await, seen(2, "cancel"));
+
+        let first = Keepalive {
+            respond: false,
+            position: 0,
+            data: b"",
+        };
+        caller.send(|out| first.encode(out)).await;
+        caller
+            .request(3, request(Interaction::Channel, 5, &metadata))
+            .await;
+        assert_eq!(echo.sees().await.stream, 4);
+        echo.payload(4, "N", b"answer").await;
+        assert_eq!(caller.sees().await, seen(3, "payload N answer"));
+        caller.payload(3, "FN", b"begun").await;
+        assert_eq!(echo.sees().await, seen(4, "payload FN begun"));
+        assert_eq!(caller.sees().await, seen(3, text));
+        assert_eq!(echo.sees().await, seen(4, "cancel"));
+    });
+}
