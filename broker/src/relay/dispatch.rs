@@ -14,7 +14,6 @@ use super::{
     introduction::MetadataKind,
     item::{Part, RequestPart},
     link::Link,
-    outbox::Room,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
     splice::Splice,
@@ -481,7 +480,7 @@ impl Link {
         };
         // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
         let roomy = |instance: &Instance<Arc<Handle>>| {
-            usable(instance) && instance.link.outbox.room(self.me.id, 0) == Room::Free
+            usable(instance) && instance.link.outbox.has_room(self.me.id)
         };
         let picked = choice
             .slot

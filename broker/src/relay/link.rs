@@ -34,7 +34,6 @@ use super::{
     handle::{Handle, Order},
     introduction::{Introduced, MetadataKind},
     item::Item,
-    outbox::Room,
     plane::Plane,
     random::Random,
     refusal::Refusal,
@@ -233,8 +232,7 @@ impl Link {
         let Some(pause) = &self.pause else {
             return false;
         };
-        let room = pause.target.outbox.room(self.me.id, 0);
-        if room == Room::Free || self.now >= pause.until {
+        if pause.target.outbox.has_room(self.me.id) || self.now >= pause.until {
             self.pause = None;
             return false;
         }
@@ -244,7 +242,7 @@ impl Link {
 
     /// Rests if what was just placed in `target`'s outbox filled this link's share of it.
     pub(super) fn rest_if_full(&mut self, target: &Arc<Handle>) {
-        if target.outbox.room(self.me.id, 0) != Room::Free {
+        if !target.outbox.has_room(self.me.id) {
             self.plane
                 .metrics
                 .slow_peers

@@ -8,7 +8,7 @@
 //!
 //! | bound | when it is reached |
 //! |---|---|
-//! | `high` bytes in all, or an eighth of it from one source | nothing new is placed; see [`Room`] |
+//! | `high` bytes in all, or an eighth of it from one source | nothing new is placed; see [`Outbox::has_room`] |
 //! | `hard` bytes in all | the stream that produces is cancelled on both sides |
 //! | control items | one terminal and one credit entry per stream and direction: they always fit |
 //!
@@ -64,16 +64,6 @@ struct Source {
     deficit: usize,
 }
 
-/// Whether something may be placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    Free,
-    /// Above the high mark, or the source holds its share.
-    Full,
-    /// Above the hard mark.
-    Over,
-}
-
 /// An item that could not be placed.
 #[derive(Debug)]
 pub(super) enum Unplaced {
@@ -106,32 +96,23 @@ impl Outbox {
         self.bytes() > self.high
     }
 
-    /// Whether `source` may place `len` more bytes that nobody granted credit for.
-    pub(super) fn room(&self, source: LinkId, len: usize) -> Room {
+    /// Whether `source` may go on placing what nobody granted credit for: the outbox is below its high
+    /// mark, and the source below its share of it.
+    pub(super) fn has_room(&self, source: LinkId) -> bool {
         let bytes = self.bytes();
-        if bytes == 0 {
-            return Room::Free;
-        }
-        if bytes + len > self.hard {
-            return Room::Over;
-        }
-        if bytes + len > self.high {
-            return Room::Full;
-        }
         // Only a source that could hold its share has to be looked up.
-        if bytes + len <= self.high / 8 {
-            return Room::Free;
+        if bytes <= self.high / 8 {
+            return true;
+        }
+        if bytes > self.high {
+            return false;
         }
         let held = self
             .lock()
             .sources
             .get(&source)
             .map_or(0, |source| source.bytes);
-        if held > 0 && held + len > self.high / 8 {
-            Room::Full
-        } else {
-            Room::Free
-        }
+        held <= self.high / 8
     }
 
     /// Whether `len` more bytes stay below the hard mark.
