@@ -45,9 +45,8 @@ impl Link {
 
     /// Checks, numbers, stamps and queues a request in one step. Until then it is the near link's.
     fn on_open(&mut self, opening: Opening) {
-        if opening.ticket().is_withdrawn() || !self.connection.can_open() {
-            // Dropped unsent, it goes back unless it was withdrawn.
-            return;
+        if let Err(exhausted) = self.connection.can_open() {
+            return opening.give_back(exhausted.into());
         }
         let ticket = opening.ticket().clone();
         let Some((request, load)) = opening.sent() else {

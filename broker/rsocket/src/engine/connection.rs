@@ -186,8 +186,14 @@ impl<S> Connection<S> {
     }
 
     /// Whether [`Self::open`] would find a number.
-    pub const fn can_open(&self) -> bool {
-        !self.peer_draining && self.opened_by_us < self.streams_max
+    pub const fn can_open(&self) -> Result<(), Exhausted> {
+        if self.peer_draining {
+            return Err(Exhausted::Draining);
+        }
+        if self.opened_by_us >= self.streams_max {
+            return Err(Exhausted::TooMany);
+        }
+        Ok(())
     }
 
     /// When [`Self::handle_timeout`] has something to say.
@@ -399,11 +405,8 @@ impl<S> Connection<S> {
         request: &Request<'_>,
         owner: S,
     ) -> Result<(StreamId, Option<S>), (Exhausted, S)> {
-        if self.peer_draining {
-            return Err((Exhausted::Draining, owner));
-        }
-        if self.opened_by_us >= self.streams_max {
-            return Err((Exhausted::TooMany, owner));
+        if let Err(exhausted) = self.can_open() {
+            return Err((exhausted, owner));
         }
         let id = self.allocate();
         let state = State::new(
