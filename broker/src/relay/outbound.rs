@@ -190,9 +190,9 @@ impl Link {
         self.counts.frames_out += 1;
         self.counts.bytes_out += (head.len() + body.len()) as u64;
         if body.len() < SHARE_MIN {
-            self.io.push(head, Body::Copy(&body));
+            self.line.push(head, Body::Copy(&body));
         } else {
-            self.io.push(head, Body::Share(body));
+            self.line.push(head, Body::Share(body));
         }
     }
 }
