@@ -45,6 +45,13 @@ enum Decided {
 
 impl Link {
     pub(super) fn on_request(&mut self, id: StreamId, request: &Request<'_>, part: RequestPart) {
+        if self
+            .grant
+            .as_mut()
+            .is_some_and(|grant| !grant.admit(self.now))
+        {
+            return self.refuse_new(id, request.interaction, &Refusal::NoLease);
+        }
         if request.interaction == Interaction::FireAndForget && !self.told.take(self.now) {
             return self.refuse_new(id, request.interaction, &Refusal::TooManyTold);
         }

@@ -23,7 +23,11 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
-    engine::{Connection, Opener, Terms, Timeout},
+    engine::{
+        Connection, Opener, Terms, Timeout,
+        lease::{Grant, Permits},
+        resume::Session,
+    },
     net::{Body, FrameIo, NetError},
     wire::{ErrorCode, ErrorFrame, Keepalive, StreamId},
 };
@@ -74,6 +78,12 @@ pub(super) struct Link {
     /// What requests with metadata in pieces hold.
     pub(super) held: Held,
     pub(super) told: Bucket,
+    /// What the peer lets us start.
+    pub(super) permits: Permits,
+    /// What we let the peer start, if it asked for leases.
+    pub(super) grant: Option<Grant>,
+    /// Until when the session waits for a transport.
+    pub(super) parked_until: Option<Instant>,
     pub(super) ending: Option<Ending>,
     pub(super) counts: Counts,
     /// Frames built here, before they go to the writer.
@@ -144,12 +154,23 @@ impl Link {
             keepalive: introduced.keepalive,
             streams_max: plane.limits.streams,
         };
+        let limits = plane.limits.clone();
+        let session = introduced.token;
+        let session = session.map(|token| Session::new(token, limits.resume_bytes));
+        let lease = introduced.lease;
+        me.set_barred(lease);
         Self {
             random: Random::new(me.id),
-            line: Line::new(io),
+            line: Line::new(io, session),
             me,
             plane,
-            connection: Connection::new(terms),
+            permits: if lease {
+                Permits::none()
+            } else {
+                Permits::unlimited()
+            },
+            grant: lease.then(|| Grant::new(limits.lease)),
+            connection: Connection::new(terms).with_leases(lease),
             routes: Routes::default(),
             metadata_kind: introduced.metadata_kind,
             app_name: introduced.app_name,
@@ -160,6 +181,7 @@ impl Link {
             pause: None,
             held: Held::default(),
             told: Bucket::new(told_per_second, now),
+            parked_until: None,
             ending: None,
             counts: Counts::default(),
             scratch: BytesMut::new(),
@@ -180,6 +202,9 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.now = now();
+        if let Some(returning) = self.me.answer_door() {
+            self.on_returning(*returning);
+        }
         // What waits in the socket is read before anybody is called silent.
         let mut busy = self.turn(cx);
         if self.line.heard() {
@@ -188,12 +213,21 @@ impl Link {
         if self.ending.is_none() {
             self.expire();
         }
-        busy |= self.ending.is_none() && self.write_items(cx);
-        if self.ending.is_none() && self.line.queued() > 0 {
-            self.flush(cx);
+        self.grant_lease();
+        if self.line.is_attached() {
+            busy |= self.ending.is_none() && self.write_items(cx);
+            if self.ending.is_none() && self.line.queued() > 0 {
+                self.flush(cx);
+            }
+        }
+        self.obey();
+        if let Some(Err(ending)) = self.ending.take().map(|ending| self.park(ending)) {
+            self.ending = Some(ending);
+        }
+        if !self.line.is_attached() && self.ending.is_none() {
+            self.keep_parked(cx);
         }
         self.count();
-        self.obey();
         if let Some(ending) = self.ending.take() {
             return Poll::Ready(ending);
         }
@@ -331,15 +365,38 @@ impl Link {
     fn answer_ping(&mut self, data: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
-        // Without resume there is no position to tell.
         Keepalive {
             respond: false,
-            position: 0,
+            position: self.line.received(),
             data,
         }
         .encode(&mut frame);
         self.send(&frame);
         self.scratch = frame;
+    }
+
+    /// Sends a LEASE if one is due.
+    fn grant_lease(&mut self) {
+        let Some(grant) = &mut self.grant else { return };
+        if !self.line.is_attached() || self.ending.is_some() {
+            return;
+        }
+        if let Some(lease) = grant.issue(self.now) {
+            let mut frame = std::mem::take(&mut self.scratch);
+            frame.clear();
+            lease.encode(&mut frame);
+            self.send(&frame);
+            self.scratch = frame;
+        }
+    }
+
+    /// Over a new transport no lease of the old one is good.
+    pub(super) fn begin_leases_anew(&mut self) {
+        self.permits.reset();
+        if let Some(grant) = &mut self.grant {
+            grant.reset();
+            self.me.set_barred(true);
+        }
     }
 
     fn count(&mut self) {
@@ -359,7 +416,8 @@ impl Link {
         let text = |text: &str| text.to_owned();
         let ending = match self.me.order() {
             Order::Serve => return,
-            Order::Drain if !self.idle() => return,
+            // Nobody can come back to a session without a transport: nothing is accepted now.
+            Order::Drain if self.line.is_attached() && !self.idle() => return,
             Order::Drain => Ending::Error {
                 code: ErrorCode::CONNECTION_CLOSE,
                 text: text("RST-910503: broker is draining"),
@@ -368,6 +426,7 @@ impl Link {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-500409: a newer connection of this application takes over"),
             },
+            Order::Forget => Ending::Peer("too many sessions without a transport".into()),
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-910503: broker is stopping"),
@@ -396,10 +455,14 @@ impl Link {
     }
 
     fn next_deadline(&self) -> Instant {
-        let mut next = self
-            .connection
-            .next_timeout()
-            .unwrap_or(self.now + Duration::from_secs(60));
+        let alive = match self.parked_until {
+            Some(until) => Some(until),
+            None => self.connection.next_timeout(),
+        };
+        let mut next = alive.unwrap_or(self.now + Duration::from_secs(60));
+        if let Some(due) = self.grant.as_ref().and_then(Grant::next_timeout) {
+            next = next.min(due.max(self.now + Duration::from_millis(1)));
+        }
         // Every frame moves the keepalive deadline; a timer that is early costs less than resetting it.
         if self.timer_at > self.now && self.timer_at < next {
             next = self.timer_at;
@@ -417,15 +480,17 @@ impl Link {
     }
 
     fn expire(&mut self) {
-        match self.connection.handle_timeout(self.now) {
-            Timeout::PeerGone => {
-                let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
-                self.ending = Some(Ending::Error {
+        if self.line.is_attached() && self.connection.handle_timeout(self.now) == Timeout::PeerGone
+        {
+            let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
+            // A session that can be resumed loses its transport only.
+            self.ending = Some(match self.line.session() {
+                Some(_) => Ending::Lost(text),
+                None => Ending::Error {
                     code: ErrorCode::CONNECTION_ERROR,
                     text,
-                });
-            }
-            Timeout::Nothing | Timeout::SendKeepalive => {}
+                },
+            });
         }
         if let Some(since) = self.line.stalled_since()
             && self.now >= since + self.plane.limits.stall
@@ -491,6 +556,10 @@ impl Link {
         if let Some(instance) = self.instance.take() {
             self.plane.directory.withdraw(&instance);
         }
+        if let Some(session) = self.line.session() {
+            self.plane.sessions.leave(session.token(), self.me.id);
+        }
+        drop(self.me.shut_door());
         // Requests not sent yet go back to their links, which may pick again.
         drop(self.me.outbox.close());
         let cut = self.connection.len();
@@ -503,7 +572,9 @@ impl Link {
         if let Ending::Error { code, text } = ending {
             self.send_error(StreamId::CONNECTION, *code, text.as_bytes());
         }
-        close_gently(self.line.io()).await;
+        if let Some(mut io) = self.line.detach() {
+            close_gently(&mut io).await;
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub(super) bytes_in: IntCounter,
     pub(super) bytes_out: IntCounter,
     pub(super) slow_peers: IntCounterVec,
+    pub(super) parked: IntGauge,
+    sessions: IntCounterVec,
     refused: IntCounterVec,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -92,6 +94,11 @@ impl Metrics {
             "Bytes waiting for sockets, all links.",
         )?;
         registry.register(Box::new(outbox_bytes.clone()))?;
+        let parked = IntGauge::new(
+            "jackfield_parked_sessions",
+            "Sessions without a transport, which may be resumed.",
+        )?;
+        registry.register(Box::new(parked.clone()))?;
         let frames = counters("jackfield_frames_total", "Frames moved.", &["direction"])?;
         let bytes = counters(
             "jackfield_bytes_total",
@@ -108,6 +115,12 @@ impl Metrics {
                 "jackfield_slow_peers_total",
                 "Actions against peers that read too slowly.",
                 &["action"],
+            )?,
+            parked,
+            sessions: counters(
+                "jackfield_sessions_total",
+                "Sessions whose transport was lost, by what became of them.",
+                &["outcome"],
             )?,
             refused: counters(
                 "jackfield_refused_total",
@@ -134,6 +147,11 @@ impl Metrics {
 
     pub(super) fn refused(&self, refusal: &Refusal) {
         self.refused.with_label_values(&[refusal.reason()]).inc();
+    }
+
+    /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
+    pub(super) fn session(&self, outcome: &str) {
+        self.sessions.with_label_values(&[outcome]).inc();
     }
 
     /// A connection was closed before it was served.

@@ -12,7 +12,7 @@ use super::{
     inbound::{SHARE_MIN, tell_credit},
     item::{Close, Item, Opening, Part},
     link::Link,
-    refusal::Outcome,
+    refusal::{Outcome, Untaken},
     shaper::Shaper,
     splice::{Far, Splice, outcome_of},
     ticket::{End, Ticket},
@@ -47,6 +47,14 @@ impl Link {
     fn on_open(&mut self, opening: Opening) {
         if let Err(exhausted) = self.connection.can_open() {
             return opening.give_back(exhausted.into());
+        }
+        if opening.ticket().is_withdrawn() {
+            return;
+        }
+        let permitted = self.permits.take(self.now);
+        self.me.set_barred(self.permits.left(self.now) == Some(0));
+        if !permitted {
+            return opening.give_back(Untaken::NoLease);
         }
         let ticket = opening.ticket().clone();
         let Some((request, load)) = opening.sent() else {

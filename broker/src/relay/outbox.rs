@@ -26,7 +26,11 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{handle::LinkId, item::Item, ticket::Ticket};
+use super::{
+    handle::LinkId,
+    item::{Item, Opening},
+    ticket::Ticket,
+};
 
 /// Bytes one source may send per turn of the round robin.
 const QUANTUM: usize = 16 * 1024;
@@ -242,6 +246,33 @@ impl Outbox {
         } else if !inner.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
             inner.waiting.push(waker.clone());
         }
+    }
+
+    /// Takes out every request that is not sent yet, for the owner to give back without the lock, and
+    /// leaves `waker` to be woken by the next item.
+    pub(super) fn take_openings(&self, waker: &Waker) -> Vec<Opening> {
+        let mut openings = Vec::new();
+        let mut inner = self.lock();
+        for source in inner.sources.values_mut() {
+            let mut weight = 0;
+            let items = std::mem::take(&mut source.items);
+            for item in items {
+                weight += weight_of(&item);
+                match item {
+                    Item::Open(opening) => openings.push(*opening),
+                    item => {
+                        weight -= weight_of(&item);
+                        source.items.push_back(item);
+                    }
+                }
+            }
+            source.bytes -= weight;
+            self.bytes.fetch_sub(weight, Ordering::Relaxed);
+        }
+        inner.owner = Some(waker.clone());
+        let left = self.bytes();
+        self.wake_waiting(inner, left);
+        openings
     }
 
     /// Wakes the owner, whatever there is.

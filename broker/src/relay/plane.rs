@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::{
     Directory, Limits, Metrics, handle::Handle, links::Links, refusal::Refusal, routing::Routing,
+    sessions::Sessions,
 };
 use crate::chain::Chains;
 
@@ -19,6 +20,7 @@ pub(super) struct Plane {
     pub(super) limits: Limits,
     pub(super) routing: ArcSwap<Versioned>,
     pub(super) links: Arc<Links>,
+    pub(super) sessions: Sessions,
     routing_generation: AtomicU64,
 }
 
@@ -49,6 +51,7 @@ impl Plane {
             chains,
             metrics,
             links: Arc::new(Links::new(&limits)),
+            sessions: Sessions::new(&limits),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,
