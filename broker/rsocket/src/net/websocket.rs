@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use super::socket::Socket;
+use super::channel::Channel;
 use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
 
 /// A WebSocket after its handshake.
@@ -24,7 +24,7 @@ use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
 /// little is in there, so that this buffer stays small and the queue stays ours.
 #[derive(Debug)]
 pub(super) struct WebSocket {
-    socket: WebSocketStream<Socket>,
+    socket: WebSocketStream<Channel>,
     waiting: VecDeque<Bytes>,
     /// Where small messages are put together; always from the pool, never grown.
     scratch: BytesMut,
@@ -37,7 +37,7 @@ pub(super) struct WebSocket {
 impl WebSocket {
     /// Shakes hands as the server. Any path but `path` is answered with 404.
     pub(super) async fn accept(
-        socket: Socket,
+        channel: Channel,
         path: &str,
         local: bool,
         frame_max: usize,
@@ -48,7 +48,7 @@ impl WebSocket {
         )]
         let check = |request: &Request, response: Response| answer(path, local, request, response);
         let socket = Box::pin(accept_hdr_async_with_config(
-            socket,
+            channel,
             check,
             Some(config(frame_max)),
         ));
@@ -57,21 +57,21 @@ impl WebSocket {
 
     /// Shakes hands as the client.
     pub(super) async fn connect(
-        socket: Socket,
+        channel: Channel,
         uri: &Uri,
         frame_max: usize,
     ) -> Result<Self, NetError> {
         let request = uri.to_string();
         let socket = Box::pin(client_async_with_config(
             request,
-            socket,
+            channel,
             Some(config(frame_max)),
         ));
         let (socket, _response) = socket.await.map_err(handshake_failed)?;
         Ok(Self::new(socket))
     }
 
-    pub(super) fn new(socket: WebSocketStream<Socket>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Channel>) -> Self {
         Self {
             socket,
             waiting: VecDeque::new(),
@@ -128,7 +128,7 @@ impl WebSocket {
         self.waiting_len + self.handed
     }
 
-    pub(super) fn socket(&self) -> &Socket {
+    pub(super) fn channel(&self) -> &Channel {
         self.socket.get_ref()
     }
 
@@ -268,18 +268,19 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-    use super::super::{FrameIo, Peer};
+    use super::super::socket::Socket;
+    use super::super::{FrameIo, Peer, TransportKind};
     use super::*;
 
     /// A server end of ours and a client end of the library's own.
     async fn pair(pipe: usize, frame_max: usize) -> (FrameIo, WebSocketStream<DuplexStream>) {
         let (near, far) = duplex(pipe);
-        let near = Socket::memory(near);
+        let near = Channel::Plain(Socket::memory(near));
         let ours =
             WebSocketStream::from_raw_socket(near, Role::Server, Some(config(frame_max))).await;
         let theirs = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         (
-            FrameIo::websocket(WebSocket::new(ours), Peer::Memory),
+            FrameIo::websocket(WebSocket::new(ours), TransportKind::WebSocket, Peer::Memory),
             theirs,
         )
     }
