@@ -90,7 +90,7 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
                 tracing::warn!(code = "RST-500407", link = %id, cut = ended.cut, "connection ended by us: {text}");
             }
         }
-        Ending::Error { text, .. } | Ending::Peer(text) => {
+        Ending::Error { text, .. } | Ending::Peer(text) | Ending::Lost(text) => {
             if plane.links.may_log("RST-400202") {
                 tracing::info!(code = "RST-400202", link = %id, cut = ended.cut, "disconnected: {text}");
             }
@@ -152,7 +152,7 @@ async fn first_frame(io: &mut FrameIo) -> Result<Introduced, Option<(ErrorCode, 
         Some(Err(error)) => {
             return Err(match Ending::of(&error) {
                 Ending::Error { code, text } => Some((code, text)),
-                Ending::Peer(_) => None,
+                Ending::Peer(_) | Ending::Lost(_) => None,
             });
         }
         None => return Err(None),

@@ -13,6 +13,7 @@ use super::{
     item::Item,
     limits::Limits,
     outbox::{Outbox, Unplaced},
+    ticket::Ticket,
 };
 
 /// Names a connection for as long as the broker runs.
@@ -70,6 +71,11 @@ impl Handle {
     /// Puts an item of `from` into the outbox, or gives it back.
     pub(super) fn push(&self, from: &Self, item: Item) -> Result<(), Unplaced> {
         self.outbox.push(from.id, item)
+    }
+
+    /// Takes back what waits here of a request that was withdrawn.
+    pub(super) fn retract(&self, ticket: &Arc<Ticket>) {
+        drop(self.outbox.retract(ticket.near.id, ticket));
     }
 
     /// Whether new requests may be sent to the link.

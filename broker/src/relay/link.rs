@@ -34,6 +34,7 @@ use super::{
     handle::{Handle, Order},
     introduction::{Introduced, MetadataKind},
     item::Item,
+    line::Line,
     plane::Plane,
     random::Random,
     refusal::Refusal,
@@ -56,7 +57,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
-    pub(super) io: FrameIo,
+    pub(super) line: Line,
     pub(super) me: Arc<Handle>,
     pub(super) plane: Arc<Plane>,
     pub(super) connection: Connection<Splice>,
@@ -81,8 +82,6 @@ pub(super) struct Link {
     timer: Pin<Box<Sleep>>,
     timer_at: Instant,
     sweep_at: Instant,
-    /// Since when the socket has owed progress.
-    stalled_since: Option<Instant>,
 }
 
 /// Reading rests until there is room in `target`'s outbox, or until the time.
@@ -94,7 +93,9 @@ pub(super) struct Pause {
 /// Why the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The peer closed, or its socket failed.
+    /// The transport failed, or closed without a word.
+    Lost(String),
+    /// The peer ended the connection, or is made to without being told.
     Peer(String),
     /// We say why on stream zero.
     Error { code: ErrorCode, text: String },
@@ -111,7 +112,7 @@ impl Ending {
                 code,
                 text: format!("RST-910400: {error}"),
             },
-            _ => Self::Peer(match std::error::Error::source(error) {
+            _ => Self::Lost(match std::error::Error::source(error) {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             }),
@@ -145,7 +146,7 @@ impl Link {
         };
         Self {
             random: Random::new(me.id),
-            io,
+            line: Line::new(io),
             me,
             plane,
             connection: Connection::new(terms),
@@ -166,7 +167,6 @@ impl Link {
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             timer_at: now,
             sweep_at: now + SWEEP,
-            stalled_since: None,
         }
     }
 
@@ -182,11 +182,14 @@ impl Link {
         self.now = now();
         // What waits in the socket is read before anybody is called silent.
         let mut busy = self.turn(cx);
+        if self.line.heard() {
+            self.connection.heard(self.now);
+        }
         if self.ending.is_none() {
             self.expire();
         }
         busy |= self.ending.is_none() && self.write_items(cx);
-        if self.ending.is_none() && self.io.queued() > 0 {
+        if self.ending.is_none() && self.line.queued() > 0 {
             self.flush(cx);
         }
         self.count();
@@ -211,18 +214,17 @@ impl Link {
             if frames % 16 == 0 && now() > self.now + TURN_MAX {
                 return true;
             }
-            match self.io.poll_frame(cx) {
+            match self.line.poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     self.counts.frames_in += 1;
                     self.counts.bytes_in += frame.len() as u64;
-                    self.connection.heard(self.now);
                     self.on_frame(&frame);
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.ending = Some(Ending::of(&error));
                 }
-                Poll::Ready(None) => self.ending = Some(Ending::Peer("closed by peer".into())),
+                Poll::Ready(None) => self.ending = Some(Ending::Lost("closed by peer".into())),
             }
         }
         true
@@ -260,9 +262,9 @@ impl Link {
     fn write_items(&mut self, cx: &mut Context<'_>) -> bool {
         let mut written = 0;
         while written < BYTES_PER_TURN && self.ending.is_none() {
-            if self.io.queued() >= WRITER_MAX {
+            if self.line.queued() >= WRITER_MAX {
                 self.flush(cx);
-                if self.io.queued() >= WRITER_MAX {
+                if self.line.queued() >= WRITER_MAX {
                     // The socket wakes us; nobody else needs to.
                     return false;
                 }
@@ -285,16 +287,10 @@ impl Link {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
-        let before = self.io.queued();
-        if let Poll::Ready(Err(error)) = self.io.poll_flush(cx) {
-            self.ending = Some(Ending::Peer(error.to_string()));
+        if let Err(error) = self.line.flush(self.now, cx) {
+            self.ending = Some(Ending::Lost(error.to_string()));
         }
-        let left = self.io.queued();
-        self.stalled_since = match self.stalled_since {
-            _ if left == 0 => None,
-            Some(since) if left >= before => Some(since),
-            _ => Some(self.now),
-        };
+        let left = self.line.queued();
         // Refusals and keepalive answers pass by the outbox; a peer that causes them and does not
         // read them is not waited for.
         if left > self.plane.limits.outbox_hard + self.plane.limits.frame {
@@ -312,7 +308,7 @@ impl Link {
     pub(super) fn send(&mut self, frame: &[u8]) {
         self.counts.frames_out += 1;
         self.counts.bytes_out += frame.len() as u64;
-        self.io.push(frame, Body::Copy(b""));
+        self.line.push(frame, Body::Copy(b""));
     }
 
     /// An ERROR of one of the peer's streams.
@@ -325,7 +321,7 @@ impl Link {
     }
 
     pub(super) fn on_ping(&mut self, data: &[u8]) {
-        if self.io.queued() < WRITER_MAX {
+        if self.line.queued() < WRITER_MAX {
             self.answer_ping(data);
         } else {
             self.ping = Some(Bytes::copy_from_slice(data));
@@ -382,7 +378,7 @@ impl Link {
 
     /// No stream is open and nothing waits to be written.
     fn idle(&self) -> bool {
-        self.connection.is_empty() && self.io.queued() == 0 && self.me.outbox.bytes() == 0
+        self.connection.is_empty() && self.line.queued() == 0 && self.me.outbox.bytes() == 0
     }
 
     // ---- time
@@ -414,7 +410,7 @@ impl Link {
         if let Some(pause) = &self.pause {
             next = next.min(pause.until);
         }
-        if let Some(since) = self.stalled_since {
+        if let Some(since) = self.line.stalled_since() {
             next = next.min(since + self.plane.limits.stall);
         }
         next
@@ -431,7 +427,7 @@ impl Link {
             }
             Timeout::Nothing | Timeout::SendKeepalive => {}
         }
-        if let Some(since) = self.stalled_since
+        if let Some(since) = self.line.stalled_since()
             && self.now >= since + self.plane.limits.stall
         {
             self.plane
@@ -439,7 +435,7 @@ impl Link {
                 .slow_peers
                 .with_label_values(&["closed"])
                 .inc();
-            self.ending = Some(Ending::Peer(
+            self.ending = Some(Ending::Lost(
                 "no progress on the socket: peer does not read".into(),
             ));
         }
@@ -507,7 +503,7 @@ impl Link {
         if let Ending::Error { code, text } = ending {
             self.send_error(StreamId::CONNECTION, *code, text.as_bytes());
         }
-        close_gently(&mut self.io).await;
+        close_gently(self.line.io()).await;
     }
 }
 

@@ -38,6 +38,7 @@ mod inbound;
 mod introduction;
 mod item;
 mod limits;
+mod line;
 mod link;
 mod links;
 mod metrics;

@@ -45,9 +45,8 @@ impl Link {
 
     /// Checks, numbers, stamps and queues a request in one step. Until then it is the near link's.
     fn on_open(&mut self, opening: Opening) {
-        if opening.ticket().is_withdrawn() || !self.connection.can_open() {
-            // Dropped unsent, it goes back unless it was withdrawn.
-            return;
+        if let Err(exhausted) = self.connection.can_open() {
+            return opening.give_back(exhausted.into());
         }
         let ticket = opening.ticket().clone();
         let Some((request, load)) = opening.sent() else {
@@ -191,9 +190,9 @@ impl Link {
         self.counts.frames_out += 1;
         self.counts.bytes_out += (head.len() + body.len()) as u64;
         if body.len() < SHARE_MIN {
-            self.io.push(head, Body::Copy(&body));
+            self.line.push(head, Body::Copy(&body));
         } else {
-            self.io.push(head, Body::Share(body));
+            self.line.push(head, Body::Share(body));
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Refusal {
     TooManyTold,
     /// Every instance that could take the call is full.
     Overloaded(String),
+    /// The instance picked last did not take the request, and there is no other.
+    NotTaken { service: String, why: Untaken },
     /// The broker is draining.
     Draining,
     /// A plugin that fails closed did not answer.
@@ -59,7 +61,7 @@ impl Refusal {
             Self::UnknownEndpoint { .. } => 900_405,
             Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
             Self::TooManyTold => 910_430,
-            Self::Overloaded(_) => 910_429,
+            Self::Overloaded(_) | Self::NotTaken { .. } => 910_429,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
             Self::Plugin { .. } => return None,
@@ -76,9 +78,11 @@ impl Refusal {
         match self {
             Self::NoRoute | Self::BadMetadata(_) | Self::MetadataTooLong => ErrorCode::INVALID,
             Self::UnknownService(_) | Self::UnknownEndpoint { .. } => ErrorCode::INVALID,
-            Self::Overloaded(_) | Self::Draining | Self::PluginFailed(_) | Self::TooManyTold => {
-                ErrorCode::REJECTED
-            }
+            Self::Overloaded(_)
+            | Self::NotTaken { .. }
+            | Self::Draining
+            | Self::PluginFailed(_)
+            | Self::TooManyTold => ErrorCode::REJECTED,
             Self::Plugin { code, .. } => ErrorCode(*code),
             Self::Timeout
             | Self::ProviderLost
@@ -112,6 +116,7 @@ impl Refusal {
             Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
             Self::Overloaded(_) => "overloaded",
+            Self::NotTaken { why, .. } => why.as_str(),
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
@@ -159,11 +164,45 @@ impl Refusal {
             Self::Overloaded(name) => {
                 format!("every instance of {name} is overloaded; try again later")
             }
+            Self::NotTaken { service, why } => {
+                let why = why.words();
+                format!("{service} did not take the request, because {why}; try again later")
+            }
             Self::PluginFailed(name) => format!("plugin {name} failed and refuses by policy"),
             Self::Plugin { text, .. } => text.clone(),
             Self::DuplicateUuid(uuid) => format!("uuid {uuid} belongs to another application"),
             Self::BadApplication(why) => format!("application metadata cannot be read: {why}"),
         })
+    }
+}
+
+/// Why a link gave a request back that it was to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// Its connection ended.
+    Gone,
+    /// It has as many streams open as `limits.streams` allows.
+    TooManyStreams,
+    /// The responder announced that it is closing.
+    Draining,
+}
+
+impl Untaken {
+    /// The `reason` label of `jackfield_refused_total`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "responder_gone",
+            Self::TooManyStreams => "responder_streams",
+            Self::Draining => "responder_draining",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Gone => "its connection ended",
+            Self::TooManyStreams => "it has limits.streams open streams",
+            Self::Draining => "it is closing",
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The relay with links in memory and a clock that tests own. Numbers are those of the conformance
 //! list.
 
+mod departure;
 mod flow;
 mod refusals;
 mod streams;
@@ -12,8 +13,8 @@ use jackfield_rsocket::{
     metadata::{CompositeBuilder, Mime, encode_tags},
     net::{Body as Chunk, FrameIo, memory},
     wire::{
-        Body, ErrorFrame, FRAME_LEN_MAX, Frame, Interaction, Payload, Request, Setup, StreamId,
-        Version,
+        Body, ErrorFrame, FRAME_LEN_MAX, Frame, Interaction, Keepalive, Payload, Request, Setup,
+        StreamId, Version,
     },
 };
 
@@ -178,6 +179,16 @@ impl Peer {
     async fn payload(&mut self, stream: u32, flags: &str, data: &[u8]) {
         self.send(|out| payload(flags, data).encode(id(stream), out))
             .await;
+    }
+
+    /// Says that it lives, and wants no answer.
+    async fn keepalive(&mut self) {
+        let keepalive = Keepalive {
+            respond: false,
+            position: 0,
+            data: b"",
+        };
+        self.send(|out| keepalive.encode(out)).await;
     }
 
     async fn error(&mut self, stream: u32, code: u32, text: &str) {
