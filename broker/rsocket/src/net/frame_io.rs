@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::channel::Channel;
 use super::framed::Framed;
@@ -28,6 +28,8 @@ pub struct FrameIo {
     kind: TransportKind,
     peer: Peer,
     tls_identity: Option<Arc<TlsIdentity>>,
+    /// What comes is no longer understood.
+    failed: bool,
 }
 
 impl FrameIo {
@@ -48,6 +50,7 @@ impl FrameIo {
             kind,
             peer,
             tls_identity,
+            failed: false,
         }
     }
 
@@ -57,16 +60,39 @@ impl FrameIo {
             transport: Transport::WebSocket(Box::new(socket)),
             kind,
             peer,
+            failed: false,
         }
     }
 
     /// The next frame, whole and without a length prefix; none when the peer has closed.
     ///
-    /// After an error nothing more can be read.
+    /// After an error no more frames come. What still arrives is read and thrown away until the
+    /// peer closes, so that whoever waits for that after [`Self::poll_shutdown`] does not reset the
+    /// connection under the last words to the peer.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, NetError>>> {
-        match &mut self.transport {
+        if self.failed {
+            return self.poll_discard(cx).map(|()| None);
+        }
+        let frame = ready!(match &mut self.transport {
             Transport::Stream(stream) => stream.framed.poll_frame(&mut stream.channel, cx),
             Transport::WebSocket(socket) => socket.poll_frame(cx),
+        });
+        self.failed = matches!(frame, Some(Err(_)));
+        Poll::Ready(frame)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let channel = match &mut self.transport {
+            Transport::Stream(stream) => &mut stream.channel,
+            Transport::WebSocket(socket) => socket.channel_mut(),
+        };
+        let mut room = [0; 4096];
+        loop {
+            let mut room = ReadBuf::new(&mut room);
+            let read = ready!(Pin::new(&mut *channel).poll_read(cx, &mut room));
+            if read.is_err() || room.filled().is_empty() {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -292,6 +318,26 @@ mod tests {
 
     fn poll<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_fault_is_read_to_its_end() {
+        let (mut io, mut far) = stream();
+        // A frame shorter than any header, and much behind it.
+        let far = tokio::spawn(async move {
+            far.write_all(&[0, 0, 1]).await.unwrap();
+            far.write_all(&[7; 50 * PIPE]).await.unwrap();
+            far.shutdown().await.unwrap();
+            let mut words = Vec::new();
+            far.read_to_end(&mut words).await.unwrap();
+            words
+        });
+        assert!(io.next_frame().await.unwrap().is_err());
+        io.push(b"header", Body::Copy(b""));
+        io.shutdown().await.unwrap();
+        assert!(io.next_frame().await.is_none());
+        assert_eq!(io.bytes_read(), 50 * PIPE as u64 + 3);
+        assert_eq!(far.await.unwrap(), b"\0\0\x06header");
     }
 
     #[tokio::test]

@@ -306,7 +306,8 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = "GET /rsocket?a=b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, rsocket\r\n\r\n";
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, rsocket\r\n\
+                Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\n") {
@@ -320,6 +321,19 @@ mod tests {
             answer.contains("sec-websocket-protocol: rsocket\r\n"),
             "{answer}"
         );
+        // Compression is offered by every browser, and passed over.
+        assert!(!answer.contains("sec-websocket-extensions"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn without_a_path_both_ends_mean_the_same() {
+        let listener = bind("ws://127.0.0.1:0").await;
+        assert_eq!(listener.uri().path(), "/rsocket");
+        let bare = listener.uri().to_string().replace("/rsocket", "");
+        let uri = bare.parse().unwrap();
+        let accept = async { listener.accept().await.unwrap().open(100).await };
+        let (near, far) = tokio::join!(connect(&uri, 100), accept);
+        assert!(near.is_ok() && far.is_ok());
     }
 
     #[tokio::test]
