@@ -1,6 +1,10 @@
 //! From a socket to a link: admission, handshake, SETUP, registration.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use jackfield_rsocket::{
     engine::{First, Offer, judge_first},
@@ -71,6 +75,8 @@ pub(super) async fn accept(
 pub(super) fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Address(address) => Some(address.ip()),
+        // Of this machine, like everybody at loopback.
+        Peer::Unix => Some(Ipv4Addr::LOCALHOST.into()),
         _ => None,
     }
 }

@@ -61,7 +61,7 @@ mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use jackfield_rsocket::net::{FrameIo, Listener, Uri};
+use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
@@ -120,8 +120,8 @@ impl Relay {
     }
 
     /// Binds, and accepts until the returned listener is dropped.
-    pub async fn listen(&self, uri: &Uri) -> io::Result<Listening> {
-        let listener = Listener::bind(uri).await?;
+    pub async fn listen(&self, uri: &Uri, options: &ListenOptions) -> io::Result<Listening> {
+        let listener = Listener::bind_with(uri, options).await?;
         let uri = listener.uri().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());
