@@ -6,6 +6,7 @@ mod caller;
 mod demo;
 mod kill;
 mod swap;
+mod tls;
 
 use std::{future::Future, time::Duration};
 
