@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -32,6 +32,8 @@ pub struct Handle {
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
     pub(super) outbox: Outbox,
+    /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
+    queued: AtomicUsize,
     /// No new requests are to be sent to it.
     closing: AtomicBool,
     /// The owner is to announce CONNECTION_CLOSE, or to end.
@@ -48,6 +50,8 @@ pub(super) enum Order {
     Close,
     /// Close now, because a newer connection of the same application takes over.
     GiveWay,
+    /// Close now, because memory is short and most of it waits for this peer.
+    Shed,
 }
 
 impl Handle {
@@ -62,6 +66,7 @@ impl Handle {
             remote,
             transport,
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
+            queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             order: AtomicU64::new(0),
         })
@@ -77,6 +82,20 @@ impl Handle {
         !self.closing.load(Ordering::Relaxed) && !self.outbox.above_high()
     }
 
+    pub(super) fn set_queued(&self, bytes: usize) {
+        self.queued.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.bytes() + self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether the link has not been told to close at once.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self.order(), Order::Serve | Order::Drain)
+    }
+
     pub(super) fn stop_requests(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -86,7 +105,8 @@ impl Handle {
             0 => Order::Serve,
             1 => Order::Drain,
             2 => Order::Close,
-            _ => Order::GiveWay,
+            3 => Order::GiveWay,
+            _ => Order::Shed,
         }
     }
 

@@ -189,6 +189,7 @@ impl Link {
         if self.ending.is_none() && self.io.queued() > 0 {
             self.flush(cx);
         }
+        self.me.set_queued(self.io.queued());
         self.count();
         self.obey();
         if let Some(ending) = self.ending.take() {
@@ -371,6 +372,12 @@ impl Link {
             Order::GiveWay => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-500409: a newer connection of this application takes over"),
+            },
+            Order::Shed => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text(
+                    "RST-910508: broker is short of memory, and most of it waits for you to read",
+                ),
             },
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,

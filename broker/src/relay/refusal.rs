@@ -29,6 +29,8 @@ pub enum Refusal {
     TooManyTold,
     /// Every instance that could take the call is full.
     Overloaded(String),
+    /// The process is short of memory.
+    OutOfMemory,
     /// The broker is draining.
     Draining,
     /// A plugin that fails closed did not answer.
@@ -60,6 +62,7 @@ impl Refusal {
             Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
             Self::TooManyTold => 910_430,
             Self::Overloaded(_) => 910_429,
+            Self::OutOfMemory => 910_507,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
             Self::Plugin { .. } => return None,
@@ -76,9 +79,11 @@ impl Refusal {
         match self {
             Self::NoRoute | Self::BadMetadata(_) | Self::MetadataTooLong => ErrorCode::INVALID,
             Self::UnknownService(_) | Self::UnknownEndpoint { .. } => ErrorCode::INVALID,
-            Self::Overloaded(_) | Self::Draining | Self::PluginFailed(_) | Self::TooManyTold => {
-                ErrorCode::REJECTED
-            }
+            Self::Overloaded(_)
+            | Self::OutOfMemory
+            | Self::Draining
+            | Self::PluginFailed(_)
+            | Self::TooManyTold => ErrorCode::REJECTED,
             Self::Plugin { code, .. } => ErrorCode(*code),
             Self::Timeout
             | Self::ProviderLost
@@ -112,6 +117,7 @@ impl Refusal {
             Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
             Self::Overloaded(_) => "overloaded",
+            Self::OutOfMemory => "memory",
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
@@ -144,6 +150,7 @@ impl Refusal {
             }
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
+            Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::Draining => return "broker is draining; connect to another one".into(),
             Self::Timeout => return "no answer in time".into(),
             Self::ProviderLost => return "responder's connection ended during the call".into(),

@@ -2,6 +2,7 @@
 //! list.
 
 mod flow;
+mod memory;
 mod refusals;
 mod streams;
 
