@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -34,6 +34,8 @@ pub struct Handle {
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
     pub(super) outbox: Outbox,
+    /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
+    queued: AtomicUsize,
     /// No new requests are to be sent to it.
     closing: AtomicBool,
     /// The same, while it has no transport.
@@ -66,6 +68,8 @@ pub(super) enum Order {
     GiveWay,
     /// End a session that has no transport, because there are too many of them.
     Forget,
+    /// Close now, because memory is short and most of it waits for this peer.
+    Shed,
 }
 
 impl Handle {
@@ -80,6 +84,7 @@ impl Handle {
             remote,
             transport,
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
+            queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             barred: AtomicBool::new(false),
@@ -103,6 +108,20 @@ impl Handle {
     pub(super) fn usable(&self) -> bool {
         let away = [&self.closing, &self.parked, &self.barred];
         !away.iter().any(|why| why.load(Ordering::Relaxed)) && !self.outbox.above_high()
+    }
+
+    pub(super) fn set_queued(&self, bytes: usize) {
+        self.queued.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.bytes() + self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether the link has not been told to close at once.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self.order(), Order::Serve | Order::Drain)
     }
 
     pub(super) fn stop_requests(&self) {
@@ -161,7 +180,8 @@ impl Handle {
             1 => Order::Drain,
             2 => Order::Close,
             3 => Order::GiveWay,
-            _ => Order::Forget,
+            4 => Order::Forget,
+            _ => Order::Shed,
         }
     }
 

@@ -33,6 +33,9 @@ pub struct Metrics {
     pub(super) slow_peers: IntCounterVec,
     pub(super) parked: IntGauge,
     sessions: IntCounterVec,
+    /// Top-ups that were one item only, because memory was short.
+    pub(super) credit_held: IntCounter,
+    pub(super) memory_stage: IntGauge,
     refused: IntCounterVec,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -99,6 +102,16 @@ impl Metrics {
             "Sessions without a transport, which may be resumed.",
         )?;
         registry.register(Box::new(parked.clone()))?;
+        let memory_stage = IntGauge::new(
+            "jackfield_memory_stage",
+            "0 normal, 1 credit held, 2 requests refused, 3 connections refused, 4 links shed.",
+        )?;
+        registry.register(Box::new(memory_stage.clone()))?;
+        let slow_peers = counters(
+            "jackfield_slow_peers_total",
+            "Actions against peers that read too slowly.",
+            &["action"],
+        )?;
         let frames = counters("jackfield_frames_total", "Frames moved.", &["direction"])?;
         let bytes = counters(
             "jackfield_bytes_total",
@@ -111,17 +124,15 @@ impl Metrics {
             frames_out: frames.with_label_values(&["out"]),
             bytes_in: bytes.with_label_values(&["in"]),
             bytes_out: bytes.with_label_values(&["out"]),
-            slow_peers: counters(
-                "jackfield_slow_peers_total",
-                "Actions against peers that read too slowly.",
-                &["action"],
-            )?,
             parked,
             sessions: counters(
                 "jackfield_sessions_total",
                 "Sessions whose transport was lost, by what became of them.",
                 &["outcome"],
             )?,
+            credit_held: slow_peers.with_label_values(&["credit_held"]),
+            slow_peers,
+            memory_stage,
             refused: counters(
                 "jackfield_refused_total",
                 "Requests and connections refused.",
@@ -152,6 +163,11 @@ impl Metrics {
     /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
     pub(super) fn session(&self, outcome: &str) {
         self.sessions.with_label_values(&[outcome]).inc();
+    }
+
+    /// Something was done about a peer that reads too slowly.
+    pub(super) fn slow_peer(&self, action: &str) {
+        self.slow_peers.with_label_values(&[action]).inc();
     }
 
     /// A connection was closed before it was served.

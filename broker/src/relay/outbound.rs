@@ -119,7 +119,7 @@ impl Link {
 
     /// A part of an item was handed to the socket: the window moves when the item is whole.
     fn on_delivered(&mut self, id: StreamId, len: usize, whole: bool) {
-        let full = self.me.outbox.above_high();
+        let full = self.me.outbox.above_high() || self.plane.holds_credit();
         let Some(splice) = self.connection.get_mut(id) else {
             return;
         };

@@ -35,6 +35,8 @@ pub enum Refusal {
     NoLease,
     /// The resume token of SETUP is another session's.
     TokenInUse,
+    /// The process is short of memory.
+    OutOfMemory,
     /// The broker is draining.
     Draining,
     /// A plugin that fails closed did not answer.
@@ -68,6 +70,7 @@ impl Refusal {
             Self::Overloaded(_) | Self::NotTaken { .. } => 910_429,
             Self::NoLease => 910_431,
             Self::TokenInUse => 910_409,
+            Self::OutOfMemory => 910_507,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
             Self::Plugin { .. } => return None,
@@ -87,6 +90,7 @@ impl Refusal {
             Self::Overloaded(_)
             | Self::NotTaken { .. }
             | Self::NoLease
+            | Self::OutOfMemory
             | Self::Draining
             | Self::PluginFailed(_)
             | Self::TooManyTold => ErrorCode::REJECTED,
@@ -127,6 +131,7 @@ impl Refusal {
             Self::NotTaken { why, .. } => why.as_str(),
             Self::NoLease => "no_lease",
             Self::TokenInUse => "token_in_use",
+            Self::OutOfMemory => "memory",
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
@@ -161,6 +166,7 @@ impl Refusal {
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
             Self::NoLease => return "no lease for this request; wait for the next LEASE".into(),
             Self::TokenInUse => return "the resume token is in use".into(),
+            Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::Draining => return "broker is draining; connect to another one".into(),
             Self::Timeout => return "no answer in time".into(),
             Self::ProviderLost => return "responder's connection ended during the call".into(),
