@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jackfield_rsocket::net::Uri;
+use jackfield_rsocket::{engine::lease::LeasePolicy, net::Uri};
 
 use crate::{
     chain::ChainConfig,
@@ -337,12 +337,34 @@ fn limits(reader: &Reader<'_>) -> Limits {
         stall: section.duration("stall").unwrap_or(default.stall),
         streams: count("streams", default.streams),
         fire_and_forget: count("fire-and-forget", default.fire_and_forget),
+        lease: lease(reader),
+        resume_window: section
+            .duration("resume-window")
+            .unwrap_or(default.resume_window),
+        resume_bytes: size("resume-bytes", 1, most, default.resume_bytes),
+        parked_sessions: section
+            .integer("parked-sessions", 0..=COUNT_MAX)
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(default.parked_sessions),
+        parked_bytes: size("parked-bytes", 1, most, default.parked_bytes),
     };
     if limits.outbox > limits.outbox_hard {
         let what = "is above limits.outbox-hard";
         section.wrong("outbox", what, "raise outbox-hard, or lower outbox");
     }
     limits
+}
+
+fn lease(reader: &Reader<'_>) -> LeasePolicy {
+    let section = reader.section("lease");
+    let default = Limits::default().lease;
+    let requests = section.count("requests", COUNT_MAX);
+    LeasePolicy {
+        requests: requests
+            .and_then(|requests| u32::try_from(requests).ok())
+            .unwrap_or(default.requests),
+        ttl: section.duration("ttl").unwrap_or(default.ttl),
+    }
 }
 
 const BALANCES: [(&str, Balance); 3] = [

@@ -83,6 +83,14 @@ pub const KEYS: &[Key] = &[
 
     key("limits.fire-and-forget", "100000", Now, Restart, "fire-and-forget requests of one connection, per second; more are dropped and counted"),
 
+    key("limits.resume-window", "\"60s\"", Now, Restart, "how long a session that asked to be resumable is kept without a transport"),
+    key("limits.resume-bytes", "\"1MiB\"", Now, Restart, "what one such session keeps of what it sent; the oldest is given up"),
+    key("limits.parked-sessions", "4096", Now, Restart, "sessions without a transport; the one parked longest is dropped; 0: none can be resumed"),
+    key("limits.parked-bytes", "\"256MiB\"", Now, Restart, "what they hold, all together; the one parked longest is dropped"),
+
+    key("lease.requests", "10000", Now, Restart, "requests that a client which asks for leases may start per lease"),
+    key("lease.ttl", "\"10s\"", Now, Restart, "how long a lease is good; the next one is sent before it ends"),
+
     key("auth.required", "false", Now, Restart, "whether every application must authenticate"),
     key("auth.allow-public-without-auth", "false", Now, Restart, "lets RSocket and HTTP listen beyond loopback without authentication"),
     key("auth.jwt", "", Later("leave it out, and keep the listeners on loopback or a trusted network"), Restart, "JSON Web Tokens"),

@@ -34,6 +34,8 @@ pub struct Metrics {
     /// Top-ups that were one item only, because memory was short.
     pub(super) credit_held: IntCounter,
     pub(super) memory_stage: IntGauge,
+    pub(super) parked: IntGauge,
+    sessions: IntCounterVec,
     refused: IntCounterVec,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -105,6 +107,11 @@ impl Metrics {
             "Actions against peers that read too slowly.",
             &["action"],
         )?;
+        let parked = IntGauge::new(
+            "jackfield_parked_sessions",
+            "Sessions without a transport, which may be resumed.",
+        )?;
+        registry.register(Box::new(parked.clone()))?;
         let frames = counters("jackfield_frames_total", "Frames moved.", &["direction"])?;
         let bytes = counters(
             "jackfield_bytes_total",
@@ -120,6 +127,12 @@ impl Metrics {
             credit_held: slow_peers.with_label_values(&["credit_held"]),
             slow_peers,
             memory_stage,
+            parked,
+            sessions: counters(
+                "jackfield_sessions_total",
+                "Sessions whose transport was lost, by what became of them.",
+                &["outcome"],
+            )?,
             refused: counters(
                 "jackfield_refused_total",
                 "Requests and connections refused.",
@@ -150,6 +163,11 @@ impl Metrics {
     /// Something was done about a peer that reads too slowly.
     pub(super) fn slow_peer(&self, action: &str) {
         self.slow_peers.with_label_values(&[action]).inc();
+    }
+
+    /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
+    pub(super) fn session(&self, outcome: &str) {
+        self.sessions.with_label_values(&[outcome]).inc();
     }
 
     /// A connection was closed before it was served.

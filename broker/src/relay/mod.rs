@@ -21,6 +21,8 @@
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
+//! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
+//! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is closed |
 //! | arrivals at a thread | 1024 | the listener waits |
 //! | all memory | `memory`, measured by `server` | the stages of `pressure` |
@@ -39,6 +41,7 @@ mod inbound;
 mod introduction;
 mod item;
 mod limits;
+mod line;
 mod link;
 mod links;
 mod metrics;
@@ -48,9 +51,11 @@ mod plane;
 mod pressure;
 mod random;
 mod refusal;
+mod resume;
 mod rewrite;
 mod routes;
 mod routing;
+mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
@@ -155,6 +160,11 @@ impl Relay {
             .metrics
             .outbox_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let parked = self.plane.sessions.parked();
+        self.plane
+            .metrics
+            .parked
+            .set(i64::try_from(parked).unwrap_or(i64::MAX));
     }
 
     /// From now on this much is given up for want of memory.

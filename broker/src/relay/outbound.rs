@@ -12,7 +12,7 @@ use super::{
     inbound::{SHARE_MIN, tell_credit},
     item::{Close, Item, Opening, Part},
     link::Link,
-    refusal::Outcome,
+    refusal::{Outcome, Untaken},
     shaper::Shaper,
     splice::{Far, Splice, outcome_of},
     ticket::{End, Ticket},
@@ -45,9 +45,16 @@ impl Link {
 
     /// Checks, numbers, stamps and queues a request in one step. Until then it is the near link's.
     fn on_open(&mut self, opening: Opening) {
-        if opening.ticket().is_withdrawn() || !self.connection.can_open() {
-            // Dropped unsent, it goes back unless it was withdrawn.
+        if let Err(exhausted) = self.connection.can_open() {
+            return opening.give_back(exhausted.into());
+        }
+        if opening.ticket().is_withdrawn() {
             return;
+        }
+        let permitted = self.permits.take(self.now);
+        self.me.set_barred(self.permits.left(self.now) == Some(0));
+        if !permitted {
+            return opening.give_back(Untaken::NoLease);
         }
         let ticket = opening.ticket().clone();
         let Some((request, load)) = opening.sent() else {
@@ -191,9 +198,9 @@ impl Link {
         self.counts.frames_out += 1;
         self.counts.bytes_out += (head.len() + body.len()) as u64;
         if body.len() < SHARE_MIN {
-            self.io.push(head, Body::Copy(&body));
+            self.line.push(head, Body::Copy(&body));
         } else {
-            self.io.push(head, Body::Share(body));
+            self.line.push(head, Body::Share(body));
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     pressure::{MemoryStage, Pressure},
     refusal::Refusal,
     routing::Routing,
+    sessions::Sessions,
 };
 use crate::chain::Chains;
 
@@ -25,6 +26,7 @@ pub(super) struct Plane {
     pub(super) routing: ArcSwap<Versioned>,
     pub(super) links: Arc<Links>,
     pub(super) pressure: Arc<Pressure>,
+    pub(super) sessions: Sessions,
     routing_generation: AtomicU64,
 }
 
@@ -57,6 +59,7 @@ impl Plane {
             metrics,
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
+            sessions: Sessions::new(&limits),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,

@@ -28,7 +28,7 @@ pub fn memory(frame_max: usize) -> (FrameIo, FrameIo) {
     let (near, far) = duplex(PIPE);
     let end = |stream| {
         FrameIo::stream(
-            Socket::Memory(stream),
+            Socket::memory(stream),
             TransportKind::Memory,
             Peer::Memory,
             frame_max,

@@ -83,6 +83,18 @@ impl FrameIo {
         }
     }
 
+    /// Bytes that have come in since the connection was made, those of a frame that is not whole
+    /// yet and those that are no frames among them: any byte is a sign of life.
+    pub fn bytes_read(&self) -> u64 {
+        self.socket().bytes_read()
+    }
+
+    /// Bytes that the socket has taken since the connection was made: any byte is progress, also
+    /// while [`Self::queued`] stands still because one large message is on its way.
+    pub fn bytes_written(&self) -> u64 {
+        self.socket().bytes_written()
+    }
+
     /// Writes what is queued; ready when all of it is with the socket.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
@@ -123,6 +135,13 @@ impl FrameIo {
 
     pub const fn kind(&self) -> TransportKind {
         self.kind
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.transport {
+            Transport::Stream(stream) => &stream.socket,
+            Transport::WebSocket(socket) => socket.socket(),
+        }
     }
 }
 
@@ -203,4 +222,78 @@ struct Stream {
     socket: Socket,
     framed: Framed,
     out: Outgoing,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::super::FRAME_MAX;
+    use super::*;
+
+    const MESSAGE: usize = 300_000;
+    const PIPE: usize = 1000;
+
+    async fn websocket() -> (FrameIo, DuplexStream) {
+        let (near, far) = duplex(PIPE);
+        let near = Socket::memory(near);
+        let near = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+        (FrameIo::websocket(WebSocket::new(near), Peer::Memory), far)
+    }
+
+    fn stream() -> (FrameIo, DuplexStream) {
+        let (near, far) = duplex(PIPE);
+        let near = Socket::memory(near);
+        (
+            FrameIo::stream(near, TransportKind::Memory, Peer::Memory, FRAME_MAX),
+            far,
+        )
+    }
+
+    fn poll<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_of_one_large_message_is_seen_to_read() {
+        for (mut io, mut far) in [websocket().await, stream()] {
+            io.push(b"header", Body::Share(vec![1; MESSAGE].into()));
+            assert_eq!(io.bytes_written(), 0, "queued is not written");
+            let mut room = [0; PIPE];
+            for turn in 1..100 {
+                assert!(poll(|cx| io.poll_flush(cx)).is_pending());
+                assert_eq!(io.bytes_written(), (turn * PIPE) as u64);
+                far.read_exact(&mut room).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            if matches!(io.transport, Transport::WebSocket(_)) {
+                assert_eq!(io.queued(), MESSAGE + 6, "the message is not out");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_sender_of_one_large_message_is_heard() {
+        let (websocket, websocket_far) = websocket().await;
+        // A binary message of 300,000 bytes, masked with zeros; a frame of as many.
+        let message = [0x82, 0xFF, 0, 0, 0, 0, 0, 0x04, 0x93, 0xE0, 0, 0, 0, 0];
+        let (stream, stream_far) = stream();
+        for (mut io, mut far, head) in [
+            (websocket, websocket_far, &message[..]),
+            (stream, stream_far, &[0x04, 0x93, 0xE0]),
+        ] {
+            far.write_all(head).await.unwrap();
+            for turn in 0..MESSAGE / 500 {
+                assert!(poll(|cx| io.poll_frame(cx)).is_pending());
+                assert_eq!(io.bytes_read(), (head.len() + turn * 500) as u64);
+                far.write_all(&[0; 500]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(io.next_frame().await.unwrap().unwrap().len(), MESSAGE);
+        }
+    }
 }

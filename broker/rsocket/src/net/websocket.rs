@@ -71,7 +71,7 @@ impl WebSocket {
         Ok(Self::new(socket))
     }
 
-    fn new(socket: WebSocketStream<Socket>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Socket>) -> Self {
         Self {
             socket,
             waiting: VecDeque::new(),
@@ -126,6 +126,10 @@ impl WebSocket {
 
     pub(super) const fn queued(&self) -> usize {
         self.waiting_len + self.handed
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        self.socket.get_ref()
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -270,7 +274,7 @@ mod tests {
     /// A server end of ours and a client end of the library's own.
     async fn pair(pipe: usize, frame_max: usize) -> (FrameIo, WebSocketStream<DuplexStream>) {
         let (near, far) = duplex(pipe);
-        let near = Socket::Memory(near);
+        let near = Socket::memory(near);
         let ours =
             WebSocketStream::from_raw_socket(near, Role::Server, Some(config(frame_max))).await;
         let theirs = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
