@@ -227,7 +227,7 @@ impl Link {
         if !self.line.is_attached() && self.ending.is_none() {
             self.keep_parked(cx);
         }
-        self.me.set_queued(self.line.queued());
+        self.me.set_queued(self.line.queued() + self.line.kept());
         self.count();
         if let Some(ending) = self.ending.take() {
             return Poll::Ready(ending);
