@@ -20,6 +20,8 @@ use super::{
     listeners::{self, Listener, Socket},
     plugins,
     reader::{Placed, Reader, Section},
+    tree::Value,
+    units::parse_size,
 };
 
 /// A configuration in which everything has been checked.
@@ -32,6 +34,8 @@ pub struct Config {
     pub socket: Socket,
     pub http: HttpFace,
     pub admin: AdminFace,
+    /// Of the whole process.
+    pub memory: MemoryLimit,
     pub limits: Limits,
     pub routing: Routing,
     pub cluster: Cluster,
@@ -65,6 +69,48 @@ pub struct Cluster {
     pub brokers: Vec<String>,
 }
 
+/// How much memory the process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Per cent of the machine or cgroup.
+    Share(u8),
+    Size(u64),
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self::Share(50)
+    }
+}
+
+impl MemoryLimit {
+    /// In bytes, of what is available; none for a share of nobody knows what.
+    pub fn of(self, available: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Share(percent) => available.map(|bytes| bytes / 100 * u64::from(percent)),
+            Self::Size(bytes) => Some(bytes),
+        }
+    }
+
+    /// A size or a percentage; the error says what to write.
+    fn parse(text: &str) -> Result<Self, String> {
+        let todo = "write a share such as \"50%\", or a size such as \"2GiB\"";
+        let Some(percent) = text.trim().strip_suffix('%') else {
+            let bytes = parse_size(text).map_err(|_| todo)?;
+            return match bytes {
+                MEMORY_MIN.. => Ok(Self::Size(bytes)),
+                _ => Err("write at least \"32MiB\", with which nothing but trying out goes".into()),
+            };
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(Self::Share(percent)),
+            _ => Err(todo.into()),
+        }
+    }
+}
+
+/// Less is used before the first connection.
+const MEMORY_MIN: u64 = 32 << 20;
 const FRAME_MAX: u64 = 16_777_215;
 const FRAME_MIN: u64 = 64;
 const HTTP_PORT: u16 = 9998;
@@ -86,6 +132,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
             listen: http_listen(reader, &public),
         },
         admin: admin(reader, &node.data_dir),
+        memory: memory(reader),
         limits: limits(reader),
         routing: routing(reader),
         cluster: cluster(reader),
@@ -200,6 +247,24 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
             .map(|host| host.value.to_ascii_lowercase())
             .collect(),
     }
+}
+
+fn memory(reader: &Reader<'_>) -> MemoryLimit {
+    let section = reader.section("limits");
+    // A bare number is bytes, as everywhere.
+    let number = match section.node("memory").map(|node| &node.value) {
+        Some(Value::Integer(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    match number {
+        None => section
+            .read("memory", MemoryLimit::parse)
+            .map(|placed| placed.value),
+        Some(number) => MemoryLimit::parse(&number)
+            .map_err(|todo| section.wrong("memory", format!("is {number}"), todo))
+            .ok(),
+    }
+    .unwrap_or_default()
 }
 
 fn limits(reader: &Reader<'_>) -> Limits {

@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
     key("admin.token-file", "", Now, Restart, "the admin token, created on first start when missing; default: admin.token in the data directory"),
     key("admin.hosts", "[]", Now, Restart, "names besides loopback under which the admin API may be addressed (Host and Origin)"),
 
-    key("limits.memory", "", Later("leave it out and limit the process from outside"), Restart, "all memory, of the machine or cgroup"),
+    key("limits.memory", "\"50%\"", Now, Restart, "all memory: a share of the machine or cgroup, or a size; shedding starts below it, in stages"),
     key("limits.connections", "65536", Now, Restart, "open connections, all listeners together"),
     key("limits.frame", "16777215", Now, Restart, "one frame; at most the protocol's maximum"),
     key("limits.outbox", "\"4MiB\"", Now, Restart, "per connection, high mark; an empty outbox always takes one frame"),

@@ -30,7 +30,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use address::HostPort;
-pub use checked::{AdminFace, Cluster, Config, HttpFace, Node};
+pub use checked::{AdminFace, Cluster, Config, HttpFace, MemoryLimit, Node};
 pub use keys::{KEYS, Key, Reload, Support};
 pub use layers::{Contents, Setting, Surroundings, contents_of};
 pub use listeners::{Listener, ListenerTls, Socket};

@@ -60,6 +60,7 @@ impl Link {
         let whole = !request.follows || !request.data.is_empty() || request.metadata.is_none();
         let decided = match self.scan(metadata, whole) {
             _ if self.me.order() != Order::Serve => Err(Refusal::Draining),
+            _ if self.plane.refuses_requests() => Err(Refusal::OutOfMemory),
             Err(refusal) => Err(refusal),
             Ok(Scan::NotFound) => Err(Refusal::NoRoute),
             Ok(Scan::Found(entries)) => self.decide(metadata, &entries, request.interaction),

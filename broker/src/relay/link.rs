@@ -227,6 +227,7 @@ impl Link {
         if !self.line.is_attached() && self.ending.is_none() {
             self.keep_parked(cx);
         }
+        self.me.set_queued(self.line.queued() + self.line.kept());
         self.count();
         if let Some(ending) = self.ending.take() {
             return Poll::Ready(ending);
@@ -427,6 +428,12 @@ impl Link {
                 text: text("RST-500409: a newer connection of this application takes over"),
             },
             Order::Forget => Ending::Peer("too many sessions without a transport".into()),
+            Order::Shed => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text(
+                    "RST-910508: broker is short of memory, and most of it waits for you to read",
+                ),
+            },
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-910503: broker is stopping"),

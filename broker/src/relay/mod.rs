@@ -25,6 +25,7 @@
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is closed |
 //! | arrivals at a thread | 1024 | the listener waits |
+//! | all memory | `memory`, measured by `server` | the stages of `pressure` |
 //!
 //! A connection never leaves its thread: the plane is `threads` single-threaded runtimes.
 //!
@@ -47,6 +48,7 @@ mod metrics;
 mod outbound;
 mod outbox;
 mod plane;
+mod pressure;
 mod random;
 mod refusal;
 mod resume;
@@ -72,6 +74,7 @@ pub use handle::{Handle, LinkId};
 pub use limits::Limits;
 pub use links::ConnectionView;
 pub use metrics::Metrics;
+pub use pressure::MemoryStage;
 pub use refusal::{Outcome, Refusal};
 pub use routing::{Routing, ServiceRule};
 
@@ -162,6 +165,20 @@ impl Relay {
             .metrics
             .parked
             .set(i64::try_from(parked).unwrap_or(i64::MAX));
+    }
+
+    /// From now on this much is given up for want of memory.
+    pub fn set_memory_stage(&self, stage: MemoryStage) {
+        self.plane.links.set_memory_stage(stage);
+        self.plane.metrics.memory_stage.set(stage as i64);
+    }
+
+    /// Closes the link for which most is waiting, if that is `least` bytes or more. Returns how much
+    /// it was.
+    pub fn shed(&self, least: usize) -> Option<usize> {
+        let shed = self.plane.links.shed(least)?;
+        self.plane.metrics.slow_peer("shed");
+        Some(shed)
     }
 
     /// New requests follow the new rules; running ones are not touched.
