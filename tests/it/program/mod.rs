@@ -5,6 +5,7 @@ mod bad_input;
 mod caller;
 mod demo;
 mod kill;
+mod limits;
 mod memory;
 mod swap;
 

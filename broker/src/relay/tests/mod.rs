@@ -4,6 +4,7 @@
 mod departure;
 mod flow;
 mod lease;
+mod limits;
 mod memory;
 mod refusals;
 mod resume;
