@@ -5,4 +5,5 @@ mod floors;
 mod interop;
 mod process;
 mod program;
+mod tck;
 mod tidy;

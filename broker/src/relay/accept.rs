@@ -228,9 +228,8 @@ async fn register(
     plane: &Arc<Plane>,
     thread: usize,
 ) -> Option<Link> {
-    let remote = address(io.peer());
     let transport = io.kind().as_str();
-    let me = Handle::new(plane.links.next_id(), remote, transport, &plane.limits);
+    let me = Handle::new(plane.links.next_id(), &io, &plane.limits);
     if let Some(token) = &introduced.token
         && plane.sessions.enter(token, &me).is_err()
     {
@@ -255,6 +254,9 @@ async fn register(
             }
             Err(error) => {
                 let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                if let Some(token) = &introduced.token {
+                    plane.sessions.leave(token, me.id);
+                }
                 plane.refused(&refusal, &me);
                 say_no(&mut io, refusal.code(), &refusal.text()).await;
                 return None;

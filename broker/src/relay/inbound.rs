@@ -118,7 +118,7 @@ impl Link {
                 ttl_ms, requests, ..
             } => {
                 self.permits.granted(ttl_ms, requests, self.now);
-                self.me.set_barred(self.permits.left(self.now) == Some(0));
+                self.show_lease();
             }
             Event::Draining => self.on_peer_draining(),
             Event::Closed { code, data } => {

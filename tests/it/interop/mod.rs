@@ -16,3 +16,5 @@ mod examples;
 mod known;
 mod matrix;
 mod memory;
+
+pub(crate) use client::{root, say};
