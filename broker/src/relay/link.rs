@@ -567,8 +567,8 @@ impl Link {
         drop(self.me.shut_door());
         // Requests not sent yet go back to their links, which may pick again.
         drop(self.me.outbox.close());
-        let cut = self.connection.len();
         let ends: Vec<(StreamId, Opener, Splice)> = self.connection.drain().collect();
+        let cut = ends.iter().filter(|(_, _, splice)| splice.cut()).count();
         drop(ends);
         cut
     }

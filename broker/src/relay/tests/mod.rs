@@ -2,6 +2,7 @@
 //! list.
 
 mod departure;
+mod drain;
 mod flow;
 mod lease;
 mod limits;
