@@ -10,6 +10,7 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use crate::process::Process;
@@ -113,6 +114,19 @@ impl Broker {
     /// HOST:PORT for operators.
     pub(crate) fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// As an operator would: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// The exit code, once it has ended; panics if it does not within `limit`.
+    pub(crate) fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+        let status = self.process.wait(limit);
+        status.expect("the broker ends in time").code()
     }
 
     /// Everything it has logged.

@@ -285,6 +285,15 @@ fn limits(reader: &Reader<'_>) -> Limits {
         outbox_hard: size("outbox-hard", 1, most, default.outbox_hard),
         credit_window: size("credit-window", 1, most, default.credit_window),
         message: size("message", 1, most, default.message),
+        assembly_timeout: section
+            .duration("assembly-timeout")
+            .unwrap_or(default.assembly_timeout),
+        metadata: size("metadata", 1, most, default.metadata),
+        metadata_fragments: count("metadata-fragments", default.metadata_fragments),
+        metadata_timeout: section
+            .duration("metadata-timeout")
+            .unwrap_or(default.metadata_timeout),
+        pause: section.duration("pause").unwrap_or(default.pause),
         pending: count("pending", default.pending),
         pending_per_address: count("pending-per-address", default.pending_per_address),
         setup_timeout: section

@@ -584,6 +584,20 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("limits.outbox-hard", "[limits]\noutbox-hard = \"5MiB\""),
     ("limits.credit-window", "[limits]\ncredit-window = \"2MiB\""),
     ("limits.message", "[limits]\nmessage = \"1MiB\""),
+    (
+        "limits.assembly-timeout",
+        "[limits]\nassembly-timeout = \"1s\"",
+    ),
+    ("limits.metadata", "[limits]\nmetadata = \"1KiB\""),
+    (
+        "limits.metadata-fragments",
+        "[limits]\nmetadata-fragments = 1",
+    ),
+    (
+        "limits.metadata-timeout",
+        "[limits]\nmetadata-timeout = \"1s\"",
+    ),
+    ("limits.pause", "[limits]\npause = \"1s\""),
     ("limits.pending", "[limits]\npending = 1"),
     (
         "limits.pending-per-address",

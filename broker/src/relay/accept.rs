@@ -12,7 +12,7 @@ use jackfield_rsocket::{
     wire::{ErrorCode, ErrorFrame, Frame, StreamId},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, timeout_at},
 };
 
@@ -20,12 +20,18 @@ use super::{
     handle::{Handle, Order},
     introduction::{Introduced, introduce},
     link::{Ending, Link, close_gently},
-    links::Admission,
+    links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,
     resume::{Claim, Returning, come_back},
 };
 use crate::directory::{Instance, Registered};
+
+/// Refused connections that are told why at the same time; the others are just closed.
+const TURNED_AWAY_MAX: usize = 64;
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
+/// What is read of them: an ordinary SETUP, so that closing does not reset the connection.
+const TURNED_AWAY_FRAME: usize = 64 * 1024;
 
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
@@ -40,6 +46,7 @@ pub(super) async fn accept(
     threads: Vec<mpsc::Sender<Arrival>>,
 ) {
     let mut turn = 0;
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -57,6 +64,7 @@ pub(super) async fn accept(
                 if plane.links.may_log("RST-500400") {
                     tracing::warn!(code = "RST-500400", limit = full.as_str(), peer = %accepted.peer(), "connection refused");
                 }
+                turn_away(accepted, full, &turned_away);
                 continue;
             }
         };
@@ -70,6 +78,22 @@ pub(super) async fn accept(
             return;
         }
     }
+}
+
+/// Tells a refused connection why, unless many are being told already: a flood gets silence.
+fn turn_away(accepted: Accepted, full: Full, room: &Arc<Semaphore>) {
+    let Ok(permit) = room.clone().try_acquire_owned() else {
+        return;
+    };
+    tokio::spawn(async move {
+        let told = async {
+            if let Ok(mut io) = accepted.open(TURNED_AWAY_FRAME).await {
+                say_no(&mut io, ErrorCode::REJECTED_SETUP, full.text()).await;
+            }
+        };
+        let _ = tokio::time::timeout(TURNED_AWAY_TIME, told).await;
+        drop(permit);
+    });
 }
 
 pub(super) fn address(peer: Peer) -> Option<IpAddr> {
