@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jackfield_rsocket::net::Uri;
+use jackfield_rsocket::{engine::lease::LeasePolicy, net::Uri};
 
 use crate::{
     chain::ChainConfig,
@@ -20,6 +20,8 @@ use super::{
     plugins,
     reader::{Placed, Reader, Section},
     source::mask_user,
+    tree::Value,
+    units::parse_size,
 };
 
 /// A configuration in which everything has been checked.
@@ -31,6 +33,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub http: HttpFace,
     pub admin: AdminFace,
+    /// Of the whole process.
+    pub memory: MemoryLimit,
     pub limits: Limits,
     pub routing: Routing,
     pub cluster: Cluster,
@@ -71,6 +75,48 @@ pub struct Cluster {
     pub brokers: Vec<String>,
 }
 
+/// How much memory the process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Per cent of the machine or cgroup.
+    Share(u8),
+    Size(u64),
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self::Share(50)
+    }
+}
+
+impl MemoryLimit {
+    /// In bytes, of what is available; none for a share of nobody knows what.
+    pub fn of(self, available: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Share(percent) => available.map(|bytes| bytes / 100 * u64::from(percent)),
+            Self::Size(bytes) => Some(bytes),
+        }
+    }
+
+    /// A size or a percentage; the error says what to write.
+    fn parse(text: &str) -> Result<Self, String> {
+        let todo = "write a share such as \"50%\", or a size such as \"2GiB\"";
+        let Some(percent) = text.trim().strip_suffix('%') else {
+            let bytes = parse_size(text).map_err(|_| todo)?;
+            return match bytes {
+                MEMORY_MIN.. => Ok(Self::Size(bytes)),
+                _ => Err("write at least \"32MiB\", with which nothing but trying out goes".into()),
+            };
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(Self::Share(percent)),
+            _ => Err(todo.into()),
+        }
+    }
+}
+
+/// Less is used before the first connection.
+const MEMORY_MIN: u64 = 32 << 20;
 const FRAME_MAX: u64 = 16_777_215;
 const FRAME_MIN: u64 = 64;
 const HTTP_PORT: u16 = 9998;
@@ -91,6 +137,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
             listen: http_listen(reader, &public),
         },
         admin: admin(reader, &node.data_dir),
+        memory: memory(reader),
         limits: limits(reader),
         routing: routing(reader),
         cluster: cluster(reader),
@@ -246,6 +293,24 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
     }
 }
 
+fn memory(reader: &Reader<'_>) -> MemoryLimit {
+    let section = reader.section("limits");
+    // A bare number is bytes, as everywhere.
+    let number = match section.node("memory").map(|node| &node.value) {
+        Some(Value::Integer(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    match number {
+        None => section
+            .read("memory", MemoryLimit::parse)
+            .map(|placed| placed.value),
+        Some(number) => MemoryLimit::parse(&number)
+            .map_err(|todo| section.wrong("memory", format!("is {number}"), todo))
+            .ok(),
+    }
+    .unwrap_or_default()
+}
+
 fn limits(reader: &Reader<'_>) -> Limits {
     let section = reader.section("limits");
     let default = Limits::default();
@@ -272,12 +337,34 @@ fn limits(reader: &Reader<'_>) -> Limits {
         stall: section.duration("stall").unwrap_or(default.stall),
         streams: count("streams", default.streams),
         fire_and_forget: count("fire-and-forget", default.fire_and_forget),
+        lease: lease(reader),
+        resume_window: section
+            .duration("resume-window")
+            .unwrap_or(default.resume_window),
+        resume_bytes: size("resume-bytes", 1, most, default.resume_bytes),
+        parked_sessions: section
+            .integer("parked-sessions", 0..=COUNT_MAX)
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(default.parked_sessions),
+        parked_bytes: size("parked-bytes", 1, most, default.parked_bytes),
     };
     if limits.outbox > limits.outbox_hard {
         let what = "is above limits.outbox-hard";
         section.wrong("outbox", what, "raise outbox-hard, or lower outbox");
     }
     limits
+}
+
+fn lease(reader: &Reader<'_>) -> LeasePolicy {
+    let section = reader.section("lease");
+    let default = Limits::default().lease;
+    let requests = section.count("requests", COUNT_MAX);
+    LeasePolicy {
+        requests: requests
+            .and_then(|requests| u32::try_from(requests).ok())
+            .unwrap_or(default.requests),
+        ttl: section.duration("ttl").unwrap_or(default.ttl),
+    }
 }
 
 const BALANCES: [(&str, Balance); 3] = [

@@ -68,7 +68,7 @@ pub const KEYS: &[Key] = &[
     key("admin.token-file", "", Now, Restart, "the admin token, created on first start when missing; default: admin.token in the data directory"),
     key("admin.hosts", "[]", Now, Restart, "names besides loopback under which the admin API may be addressed (Host and Origin)"),
 
-    key("limits.memory", "", Later("leave it out and limit the process from outside"), Restart, "all memory, of the machine or cgroup"),
+    key("limits.memory", "\"50%\"", Now, Restart, "all memory: a share of the machine or cgroup, or a size; shedding starts below it, in stages"),
     key("limits.connections", "65536", Now, Restart, "open connections, all listeners together"),
     key("limits.frame", "16777215", Now, Restart, "one frame; at most the protocol's maximum"),
     key("limits.outbox", "\"4MiB\"", Now, Restart, "per connection, high mark; an empty outbox always takes one frame"),
@@ -82,6 +82,14 @@ pub const KEYS: &[Key] = &[
     key("limits.streams", "65536", Now, Restart, "open streams of one connection, per direction"),
 
     key("limits.fire-and-forget", "100000", Now, Restart, "fire-and-forget requests of one connection, per second; more are dropped and counted"),
+
+    key("limits.resume-window", "\"60s\"", Now, Restart, "how long a session that asked to be resumable is kept without a transport"),
+    key("limits.resume-bytes", "\"1MiB\"", Now, Restart, "what one such session keeps of what it sent; the oldest is given up"),
+    key("limits.parked-sessions", "4096", Now, Restart, "sessions without a transport; the one parked longest is dropped; 0: none can be resumed"),
+    key("limits.parked-bytes", "\"256MiB\"", Now, Restart, "what they hold, all together; the one parked longest is dropped"),
+
+    key("lease.requests", "10000", Now, Restart, "requests that a client which asks for leases may start per lease"),
+    key("lease.ttl", "\"10s\"", Now, Restart, "how long a lease is good; the next one is sent before it ends"),
 
     key("auth.required", "false", Now, Restart, "whether every application must authenticate"),
     key("auth.allow-public-without-auth", "false", Now, Restart, "lets RSocket and HTTP listen beyond loopback without authentication"),

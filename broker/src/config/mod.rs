@@ -29,7 +29,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use address::HostPort;
-pub use checked::{AdminFace, Cluster, Config, HttpFace, Listener, Node};
+pub use checked::{AdminFace, Cluster, Config, HttpFace, Listener, MemoryLimit, Node};
 pub use keys::{KEYS, Key, Reload, Support};
 pub use layers::{Contents, Setting, Surroundings};
 pub use problem::{Problem, Problems};

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jackfield_rsocket::{
-    engine::check_first,
+    engine::{First, Offer, judge_first},
     net::{Accepted, Body, FrameIo, Listener, Peer},
     wire::{ErrorCode, ErrorFrame, Frame, StreamId},
 };
@@ -19,6 +19,7 @@ use super::{
     links::Admission,
     plane::Plane,
     refusal::Refusal,
+    resume::{Claim, Returning, come_back},
 };
 use crate::directory::{Instance, Registered};
 
@@ -90,7 +91,7 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
                 tracing::warn!(code = "RST-500407", link = %id, cut = ended.cut, "connection ended by us: {text}");
             }
         }
-        Ending::Error { text, .. } | Ending::Peer(text) => {
+        Ending::Error { text, .. } | Ending::Peer(text) | Ending::Lost(text) => {
             if plane.links.may_log("RST-400202") {
                 tracing::info!(code = "RST-400202", link = %id, cut = ended.cut, "disconnected: {text}");
             }
@@ -119,12 +120,17 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         }
     };
     let peer = io.peer();
-    let first = timeout_at(deadline, first_frame(&mut io)).await;
+    let first = timeout_at(deadline, first_frame(&mut io, plane)).await;
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
-        Ok(introduced) => {
+        Ok(Arrived::New(introduced)) => {
             drop(admission);
-            register(io, introduced, plane, thread).await
+            register(io, *introduced, plane, thread).await
+        }
+        Ok(Arrived::Back(resume)) => {
+            drop(admission);
+            come_back(Returning::new(io, resume), plane).await;
+            None
         }
         Err(Some((code, text))) => {
             if plane.links.may_log("RST-500406") {
@@ -146,20 +152,41 @@ fn handshake_failed(plane: &Plane, peer: &str, error: &str) {
 }
 
 /// Reads and judges the first frame. The error is what to answer, if anything.
-async fn first_frame(io: &mut FrameIo) -> Result<Introduced, Option<(ErrorCode, String)>> {
+async fn first_frame(
+    io: &mut FrameIo,
+    plane: &Plane,
+) -> Result<Arrived, Option<(ErrorCode, String)>> {
     let bytes = match io.next_frame().await {
         Some(Ok(bytes)) => bytes,
         Some(Err(error)) => {
             return Err(match Ending::of(&error) {
                 Ending::Error { code, text } => Some((code, text)),
-                Ending::Peer(_) => None,
+                Ending::Peer(_) | Ending::Lost(_) => None,
             });
         }
         None => return Err(None),
     };
-    let setup = check_first(Frame::decode(&bytes))
+    let offer = Offer {
+        resume: plane.limits.parked_sessions > 0,
+        lease: true,
+    };
+    let first = judge_first(Frame::decode(&bytes), offer)
         .map_err(|refused| Some((refused.code, format!("RST-500402: {}", refused.text))))?;
-    introduce(&setup, address(io.peer()), io.kind().as_str()).map_err(setup_refused)
+    match first {
+        First::Resume(resume) => Ok(Arrived::Back(Claim::of(&resume))),
+        First::Setup { setup, token } => {
+            introduce(&setup, token, address(io.peer()), io.kind().as_str())
+                .map(|introduced| Arrived::New(Box::new(introduced)))
+                .map_err(setup_refused)
+        }
+    }
+}
+
+/// What a first frame wants.
+enum Arrived {
+    New(Box<Introduced>),
+    /// A session that is known goes on.
+    Back(Claim),
 }
 
 fn setup_refused(refusal: Refusal) -> Option<(ErrorCode, String)> {
@@ -177,9 +204,20 @@ async fn register(
     plane: &Arc<Plane>,
     thread: usize,
 ) -> Option<Link> {
-    let remote = address(io.peer());
     let transport = io.kind().as_str();
-    let me = Handle::new(plane.links.next_id(), remote, transport, &plane.limits);
+    let me = Handle::new(plane.links.next_id(), &io, &plane.limits);
+    if let Some(token) = &introduced.token
+        && plane.sessions.enter(token, &me).is_err()
+    {
+        plane.refused(&Refusal::TokenInUse, &me);
+        say_no(
+            &mut io,
+            ErrorCode::REJECTED_SETUP,
+            &Refusal::TokenInUse.text(),
+        )
+        .await;
+        return None;
+    }
     let services = std::mem::take(&mut introduced.services);
     let instance = match introduced.app.take() {
         None => None,
@@ -192,6 +230,9 @@ async fn register(
             }
             Err(error) => {
                 let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                if let Some(token) = &introduced.token {
+                    plane.sessions.leave(token, me.id);
+                }
                 plane.refused(&refusal, &me);
                 say_no(&mut io, refusal.code(), &refusal.text()).await;
                 return None;
@@ -227,7 +268,7 @@ fn give_way(earlier: &Instance<Arc<Handle>>, newer: &Instance<Arc<Handle>>) {
     earlier.link.give_order(Order::GiveWay);
 }
 
-async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {
+pub(super) async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {
     let mut frame = bytes::BytesMut::new();
     ErrorFrame::new(code, text.as_bytes()).encode(StreamId::CONNECTION, &mut frame);
     io.push(&frame, Body::Copy(b""));

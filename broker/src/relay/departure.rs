@@ -2,14 +2,17 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use jackfield_rsocket::wire::{Flags, Interaction, StreamId};
+use jackfield_rsocket::{
+    engine::Exhausted,
+    wire::{Flags, Interaction, StreamId},
+};
 
 use super::{
-    handle::{Handle, LinkId},
+    handle::Handle,
     inbound::tell_credit,
-    item::{Item, Opening, Part, RequestPart, Returned},
+    item::{Cargo, Item, Opening, Part, RequestPart, Returned},
     link::Link,
-    refusal::{Outcome, Refusal},
+    refusal::{Outcome, Refusal, Untaken},
     routes::{Choice, Route},
     shaper::Shaper,
     splice::{Call, Near, Splice},
@@ -21,6 +24,7 @@ use crate::directory::Instance;
 const ATTEMPTS_MAX: u8 = 3;
 
 impl Link {
+    /// Picks an instance, and makes the requester's end of a call to it.
     #[expect(
         clippy::type_complexity,
         reason = "an end and who is to answer, taken apart at once"
@@ -29,18 +33,17 @@ impl Link {
         &mut self,
         id: StreamId,
         route: &Rc<Route>,
-        choice: &Rc<Choice>,
-        request: (Interaction, Flags),
-        except: Option<LinkId>,
+        choice: &Choice,
+        interaction: Interaction,
+        flags: Flags,
     ) -> Result<(Box<Near>, Arc<Instance<Arc<Handle>>>), Refusal> {
-        let instance = self.pick(choice, except)?;
+        let instance = self.pick(choice, None)?;
         let ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
         let call = Call::new(route.metrics.clone(), self.now);
         let shaper = Shaper::new(self.plane.limits.credit_window);
-        let (interaction, flags) = request;
         let silent = interaction == Interaction::FireAndForget;
         let partial = flags.contains(Flags::FOLLOWS);
-        let mut near = Near::new(ticket, choice.clone(), shaper, partial, call);
+        let mut near = Near::new(ticket, shaper, partial, call);
         near.silent = silent;
         let near = near.due(route.timeout.filter(|_| !silent));
         Ok((Box::new(near), instance))
@@ -53,8 +56,8 @@ impl Link {
         id: StreamId,
         whole: Option<Splice>,
         instance: Arc<Instance<Arc<Handle>>>,
-        mut request: RequestPart,
-        fragments: Vec<Part>,
+        mut cargo: Cargo,
+        fragments: impl IntoIterator<Item = Part>,
         credit: u32,
     ) {
         let (ticket, more) = match (whole, self.connection.get_mut(id)) {
@@ -64,8 +67,8 @@ impl Link {
                 (ticket, 0)
             }
             (None, Some(Splice::Near(near))) => {
-                let granted = request.initial_n;
-                request.initial_n = if granted > 0 {
+                let granted = cargo.request.initial_n;
+                cargo.request.initial_n = if granted > 0 {
                     near.shaper.grant(granted)
                 } else {
                     0
@@ -80,9 +83,7 @@ impl Link {
             _ => return,
         };
         let far = ticket.far.clone();
-        let opening = Opening::new(ticket.clone(), request, instance.begin());
-        // When the far link is gone, the request comes back by itself.
-        let _ = far.push(&self.me, Item::Open(Box::new(opening)));
+        self.hand_over(&ticket, cargo, &instance);
         for payload in fragments {
             let item = Item::Payload {
                 ticket: ticket.clone(),
@@ -95,52 +96,79 @@ impl Link {
         self.rest_if_full(&far);
     }
 
+    /// When the far link is gone or full, the request comes back by itself.
+    fn hand_over(&self, ticket: &Arc<Ticket>, cargo: Cargo, to: &Arc<Instance<Arc<Handle>>>) {
+        let opening = Opening::new(ticket.clone(), cargo, to.begin());
+        let _ = ticket.far.push(&self.me, Item::Open(Box::new(opening)));
+    }
+
     /// A request came back unsent: picks again, or says why not.
     pub(super) fn on_returned(&mut self, returned: Returned) {
         let Returned {
             ticket,
-            mut request,
+            mut cargo,
             whole,
+            why,
         } = returned;
         let id = ticket.near_id;
-        let Some(Splice::Near(near)) = self.connection.get_mut(id) else {
-            if request.interaction == Interaction::FireAndForget {
-                self.plane.metrics.refused(&Refusal::ProviderLost);
-            }
-            return;
+        let followed = match self.connection.get(id) {
+            Some(Splice::Near(near)) if Arc::ptr_eq(&near.ticket, &ticket) => near.followed,
+            // Its near end has finished long ago, and needs no number to be sent elsewhere.
+            _ if cargo.request.interaction == Interaction::FireAndForget => false,
+            _ => return,
         };
-        if !Arc::ptr_eq(&near.ticket, &ticket) {
-            return;
-        }
-        let choice = near.choice.clone();
         // What followed it is lost, so only a request that is whole by itself can go elsewhere.
-        let again = whole
-            && near.attempts < ATTEMPTS_MAX
-            && !near.followed
-            && !request.flags.contains(Flags::FOLLOWS);
+        let fragmented = followed || cargo.request.flags.contains(Flags::FOLLOWS);
+        let again = whole && !fragmented && cargo.attempt < ATTEMPTS_MAX;
         let picked = match again {
-            true => self.pick(&choice, Some(ticket.far.id)),
-            false => Err(Refusal::Overloaded(String::new())),
+            true => self.pick(&cargo.choice, Some(ticket.far.id)).ok(),
+            false => None,
         };
-        // It was not processed, and whoever could have taken it may be back in a moment.
-        let picked = picked.map_err(|_| Refusal::Overloaded(choice.slot.service().to_string()));
-        match (picked, self.connection.get_mut(id)) {
-            (Ok(instance), Some(Splice::Near(near))) => {
-                let credit = ticket.take_credit(End::Far).min(0x7FFF_FFFF) as u32;
-                request.initial_n = request.initial_n.saturating_add(credit).min(0x7FFF_FFFF);
-                near.attempts += 1;
-                near.ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
-                let far = instance.link.clone();
-                let opening = Opening::new(near.ticket.clone(), request, instance.begin());
-                let _ = far.push(&self.me, Item::Open(Box::new(opening)));
-            }
-            (Err(refusal), _) => {
-                if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                    near.finish(refusal.outcome(), self.now);
-                }
-                self.refuse(id, request.interaction, &refusal);
-            }
-            _ => {}
+        let Some(instance) = picked else {
+            return self.give_up(&ticket, &cargo, why);
+        };
+        let next = Ticket::new(self.me.clone(), id, instance.link.clone());
+        if let Some(Splice::Near(near)) = self.connection.get_mut(id)
+            && Arc::ptr_eq(&near.ticket, &ticket)
+        {
+            let credit = ticket.take_credit(End::Far).min(0x7FFF_FFFF) as u32;
+            let granted = cargo.request.initial_n.saturating_add(credit);
+            cargo.request.initial_n = granted.min(0x7FFF_FFFF);
+            near.ticket = next.clone();
+        }
+        cargo.attempt += 1;
+        self.hand_over(&next, cargo, &instance);
+    }
+
+    /// It was not processed, and whoever could have taken it may be back in a moment.
+    fn give_up(&mut self, ticket: &Arc<Ticket>, cargo: &Cargo, why: Untaken) {
+        let service = cargo.choice.slot.service().to_string();
+        let refusal = Refusal::NotTaken { service, why };
+        let id = ticket.near_id;
+        if self.connection.get(id).is_some_and(|own| own.is_of(ticket))
+            && let Some(Splice::Near(near)) = self.connection.forget(id)
+        {
+            near.finish(refusal.outcome(), self.now);
+        }
+        self.refuse(id, cargo.request.interaction, &refusal);
+    }
+}
+
+impl Cargo {
+    pub(super) const fn new(request: RequestPart, choice: Arc<Choice>) -> Self {
+        Self {
+            request,
+            choice,
+            attempt: 1,
+        }
+    }
+}
+
+impl From<Exhausted> for Untaken {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::TooMany => Self::TooManyStreams,
+            Exhausted::Draining => Self::Draining,
         }
     }
 }

@@ -12,7 +12,7 @@ use jackfield_rsocket::{
 use super::{
     handle::{Handle, LinkId, Order},
     introduction::MetadataKind,
-    item::{Part, RequestPart},
+    item::{Cargo, Part, RequestPart},
     link::Link,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
@@ -32,7 +32,7 @@ enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
     To {
         route: Rc<Route>,
-        choice: Rc<Choice>,
+        choice: Arc<Choice>,
         metadata: Option<Bytes>,
     },
     /// A plugin answered in the responder's place.
@@ -45,6 +45,13 @@ enum Decided {
 
 impl Link {
     pub(super) fn on_request(&mut self, id: StreamId, request: &Request<'_>, part: RequestPart) {
+        if self
+            .grant
+            .as_mut()
+            .is_some_and(|grant| !grant.admit(self.now))
+        {
+            return self.refuse_new(id, request.interaction, &Refusal::NoLease);
+        }
         if request.interaction == Interaction::FireAndForget && !self.told.take(self.now) {
             return self.refuse_new(id, request.interaction, &Refusal::TooManyTold);
         }
@@ -53,6 +60,7 @@ impl Link {
         let whole = !request.follows || !request.data.is_empty() || request.metadata.is_none();
         let decided = match self.scan(metadata, whole) {
             _ if self.me.order() != Order::Serve => Err(Refusal::Draining),
+            _ if self.plane.refuses_requests() => Err(Refusal::OutOfMemory),
             Err(refusal) => Err(refusal),
             Ok(Scan::NotFound) => Err(Refusal::NoRoute),
             Ok(Scan::Found(entries)) => self.decide(metadata, &entries, request.interaction),
@@ -72,14 +80,13 @@ impl Link {
                 choice,
                 metadata,
             } => {
-                let near =
-                    self.near_end(id, &route, &choice, (request.interaction, part.flags), None)?;
+                let near = self.near_end(id, &route, &choice, request.interaction, part.flags)?;
                 let (part, more) = match metadata {
                     Some(metadata) => part.with_metadata(&metadata, request.data, self.frame_max()),
                     None => (part, None),
                 };
                 let whole = self.connection.accept(id, request, Splice::Near(near.0));
-                self.depart(id, whole, near.1, part, more.into_iter().collect(), 0);
+                self.depart(id, whole, near.1, Cargo::new(part, choice), more, 0);
                 Ok(())
             }
             Decided::Answered {
@@ -148,16 +155,10 @@ impl Link {
             else {
                 return Ok(());
             };
-            let near = self.near_end(id, &route, &choice, (interaction, Flags::NONE), None)?;
+            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
             let (request, fragments) = waiting.with_metadata(metadata);
-            self.depart(
-                id,
-                Some(Splice::Near(near.0)),
-                near.1,
-                request,
-                fragments,
-                0,
-            );
+            let whole = Some(Splice::Near(near.0));
+            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
             Ok(())
         });
         if let Err(refusal) = started {
@@ -187,7 +188,7 @@ impl Link {
         };
         let interaction = waiting.request.interaction;
         let (mut near, instance) =
-            self.near_end(id, &route, &choice, (interaction, Flags::FOLLOWS), None)?;
+            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
         near.partial = !last;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
@@ -197,7 +198,8 @@ impl Link {
         };
         let credit = waiting.credit;
         let (request, fragments) = waiting.with_metadata(metadata);
-        self.depart(id, None, instance, request, fragments, credit);
+        let cargo = Cargo::new(request, choice);
+        self.depart(id, None, instance, cargo, fragments, credit);
         Ok(())
     }
 
@@ -366,7 +368,7 @@ impl Link {
             metrics: self.plane.metrics.call(&name.service, interaction),
             timeout: routing.value.timeout(&name.service),
             concerned: self.plane.chains.load().concerns(&name.service),
-            choice: Rc::new(Choice {
+            choice: Arc::new(Choice {
                 balance: routing.value.balance(&name.service),
                 endpoint: name.endpoint.clone(),
                 slot,
@@ -378,7 +380,7 @@ impl Link {
     }
 
     /// Where a rewrite leads; none if nobody is there.
-    fn rewritten(&self, route: &Route, rewrite: &Rewrite) -> Option<Rc<Choice>> {
+    fn rewritten(&self, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
         let mut known = route.rewrites.borrow_mut();
         if let Some((_, choice)) = known.iter().find(|(known, _)| known == rewrite) {
             return choice.clone();
@@ -390,7 +392,7 @@ impl Link {
                 .as_deref()
                 .unwrap_or(&route.name.endpoint)
                 .into();
-            Rc::new(Choice {
+            Arc::new(Choice {
                 slot,
                 endpoint,
                 balance: route.choice.balance,

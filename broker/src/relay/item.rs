@@ -7,6 +7,8 @@ use jackfield_rsocket::wire::{ErrorCode, Flags, Interaction, Request};
 
 use super::{
     handle::Handle,
+    refusal::Untaken,
+    routes::Choice,
     ticket::{End, Ticket},
 };
 use crate::directory::Load;
@@ -93,20 +95,36 @@ impl RequestPart {
     }
 }
 
+/// A request, and where it may go.
+#[derive(Clone, Debug)]
+pub(super) struct Cargo {
+    pub(super) request: RequestPart,
+    pub(super) choice: Arc<Choice>,
+    /// How often an instance has been picked for it.
+    pub(super) attempt: u8,
+}
+
 /// A request that waits to be numbered. Dropped before that, it goes back to the near link.
 #[derive(Debug)]
 pub(super) struct Opening {
     ticket: Arc<Ticket>,
     /// Taken when the request is sent or given back.
-    inside: Option<(RequestPart, Load<Arc<Handle>>)>,
+    inside: Option<(Cargo, Load<Arc<Handle>>)>,
+    why: Untaken,
 }
 
 impl Opening {
-    pub(super) fn new(ticket: Arc<Ticket>, request: RequestPart, load: Load<Arc<Handle>>) -> Self {
+    pub(super) fn new(ticket: Arc<Ticket>, cargo: Cargo, load: Load<Arc<Handle>>) -> Self {
         Self {
             ticket,
-            inside: Some((request, load)),
+            inside: Some((cargo, load)),
+            why: Untaken::Gone,
         }
+    }
+
+    /// Sends the request back to the near link, which may pick again.
+    pub(super) fn give_back(mut self, why: Untaken) {
+        self.why = why;
     }
 
     pub(super) const fn ticket(&self) -> &Arc<Ticket> {
@@ -114,18 +132,20 @@ impl Opening {
     }
 
     pub(super) fn request(&self) -> Option<&RequestPart> {
-        self.inside.as_ref().map(|(request, _)| request)
+        self.inside.as_ref().map(|(cargo, _)| &cargo.request)
     }
 
     /// For the far link, which has stamped the ticket and sends the request now.
     pub(super) fn sent(mut self) -> Option<(RequestPart, Load<Arc<Handle>>)> {
-        self.inside.take()
+        self.inside
+            .take()
+            .map(|(cargo, load)| (cargo.request, load))
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let Some((request, load)) = self.inside.take() else {
+        let Some((mut cargo, load)) = self.inside.take() else {
             return;
         };
         drop(load);
@@ -133,16 +153,15 @@ impl Drop for Opening {
             return;
         }
         // A caller that is over its mark gets the refusal, but not the request to try again with.
-        let fits = self.ticket.near.outbox.below_hard(request.pinned);
-        let request = if fits {
-            request
-        } else {
-            request.without_body()
-        };
+        let whole = self.ticket.near.outbox.below_hard(cargo.request.pinned);
+        if !whole {
+            cargo.request = cargo.request.without_body();
+        }
         let returned = Returned {
             ticket: self.ticket.clone(),
-            request,
-            whole: fits,
+            cargo,
+            whole,
+            why: self.why,
         };
         // When the near link is gone too, nobody waits for the request.
         let _ = self
@@ -156,15 +175,26 @@ impl Drop for Opening {
 #[derive(Debug)]
 pub(super) struct Returned {
     pub(super) ticket: Arc<Ticket>,
-    pub(super) request: RequestPart,
-    /// Whether the request can be sent elsewhere.
+    pub(super) cargo: Cargo,
+    /// Whether the request still has its payload.
     pub(super) whole: bool,
+    pub(super) why: Untaken,
 }
 
 impl Item {
     /// Whether it may be refused for want of room; what ends a stream or grants credit always fits.
     pub(super) const fn needs_room(&self) -> bool {
         matches!(self, Self::Open(_) | Self::Payload { .. })
+    }
+
+    pub(super) fn is_of(&self, ticket: &Arc<Ticket>) -> bool {
+        let own = match self {
+            Self::Open(opening) => opening.ticket(),
+            Self::Payload { ticket, .. } | Self::Credit { ticket, .. } => ticket,
+            Self::Close { ticket, .. } => ticket,
+            Self::Returned(returned) => &returned.ticket,
+        };
+        Arc::ptr_eq(own, ticket)
     }
 
     /// Bytes that count against the outbox.
@@ -176,7 +206,7 @@ impl Item {
                 how: Close::Error { text, .. },
                 ..
             } => text.len(),
-            Self::Returned(returned) => returned.request.pinned,
+            Self::Returned(returned) => returned.cargo.request.pinned,
             Self::Credit { .. } | Self::Close { .. } => 0,
         }
     }

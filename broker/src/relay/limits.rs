@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jackfield_rsocket::engine::lease::LeasePolicy;
+
 /// The checked form of `[limits]`: every bound of the data plane. Sizes are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -26,6 +28,16 @@ pub struct Limits {
     pub streams: usize,
     /// Fire-and-forget requests of one connection, per second; more are dropped and counted.
     pub fire_and_forget: usize,
+    /// What the broker grants to a client that asks for leases.
+    pub lease: LeasePolicy,
+    /// How long a session is kept without a transport.
+    pub resume_window: Duration,
+    /// What one session keeps of what it sent, in bytes.
+    pub resume_bytes: usize,
+    /// Sessions without a transport; zero: none can be resumed.
+    pub parked_sessions: usize,
+    /// What they hold all together, in bytes.
+    pub parked_bytes: usize,
 }
 
 impl Default for Limits {
@@ -43,6 +55,14 @@ impl Default for Limits {
             stall: Duration::from_secs(30),
             streams: 65_536,
             fire_and_forget: 100_000,
+            lease: LeasePolicy {
+                requests: 10_000,
+                ttl: Duration::from_secs(10),
+            },
+            resume_window: Duration::from_secs(60),
+            resume_bytes: 1 << 20,
+            parked_sessions: 4096,
+            parked_bytes: 256 << 20,
         }
     }
 }

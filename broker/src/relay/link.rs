@@ -23,7 +23,11 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
-    engine::{Connection, Opener, Terms, Timeout},
+    engine::{
+        Connection, Opener, Terms, Timeout,
+        lease::{Grant, Permits},
+        resume::Session,
+    },
     net::{Body, FrameIo, NetError},
     wire::{ErrorCode, ErrorFrame, Keepalive, StreamId},
 };
@@ -34,6 +38,7 @@ use super::{
     handle::{Handle, Order},
     introduction::{Introduced, MetadataKind},
     item::Item,
+    line::Line,
     plane::Plane,
     random::Random,
     refusal::Refusal,
@@ -56,7 +61,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
-    pub(super) io: FrameIo,
+    pub(super) line: Line,
     pub(super) me: Arc<Handle>,
     pub(super) plane: Arc<Plane>,
     pub(super) connection: Connection<Splice>,
@@ -73,6 +78,12 @@ pub(super) struct Link {
     /// What requests with metadata in pieces hold.
     pub(super) held: Held,
     pub(super) told: Bucket,
+    /// What the peer lets us start.
+    pub(super) permits: Permits,
+    /// What we let the peer start, if it asked for leases.
+    pub(super) grant: Option<Grant>,
+    /// Until when the session waits for a transport.
+    pub(super) parked_until: Option<Instant>,
     pub(super) ending: Option<Ending>,
     pub(super) counts: Counts,
     /// Frames built here, before they go to the writer.
@@ -81,8 +92,6 @@ pub(super) struct Link {
     timer: Pin<Box<Sleep>>,
     timer_at: Instant,
     sweep_at: Instant,
-    /// Since when the socket has owed progress.
-    stalled_since: Option<Instant>,
 }
 
 /// Reading rests until there is room in `target`'s outbox, or until the time.
@@ -94,7 +103,9 @@ pub(super) struct Pause {
 /// Why the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The peer closed, or its socket failed.
+    /// The transport failed, or closed without a word.
+    Lost(String),
+    /// The peer ended the connection, or is made to without being told.
     Peer(String),
     /// We say why on stream zero.
     Error { code: ErrorCode, text: String },
@@ -111,7 +122,7 @@ impl Ending {
                 code,
                 text: format!("RST-910400: {error}"),
             },
-            _ => Self::Peer(match std::error::Error::source(error) {
+            _ => Self::Lost(match std::error::Error::source(error) {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             }),
@@ -143,12 +154,23 @@ impl Link {
             keepalive: introduced.keepalive,
             streams_max: plane.limits.streams,
         };
+        let limits = plane.limits.clone();
+        let session = introduced.token;
+        let session = session.map(|token| Session::new(token, limits.resume_bytes));
+        let lease = introduced.lease;
+        me.set_barred(lease);
         Self {
             random: Random::new(me.id),
-            io,
+            line: Line::new(io, session),
             me,
             plane,
-            connection: Connection::new(terms),
+            permits: if lease {
+                Permits::none()
+            } else {
+                Permits::unlimited()
+            },
+            grant: lease.then(|| Grant::new(limits.lease)),
+            connection: Connection::new(terms).with_leases(lease),
             routes: Routes::default(),
             metadata_kind: introduced.metadata_kind,
             app_name: introduced.app_name,
@@ -159,6 +181,7 @@ impl Link {
             pause: None,
             held: Held::default(),
             told: Bucket::new(told_per_second, now),
+            parked_until: None,
             ending: None,
             counts: Counts::default(),
             scratch: BytesMut::new(),
@@ -166,7 +189,6 @@ impl Link {
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             timer_at: now,
             sweep_at: now + SWEEP,
-            stalled_since: None,
         }
     }
 
@@ -180,17 +202,33 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.now = now();
+        if let Some(returning) = self.me.answer_door() {
+            self.on_returning(*returning);
+        }
         // What waits in the socket is read before anybody is called silent.
         let mut busy = self.turn(cx);
+        if self.line.heard() {
+            self.connection.heard(self.now);
+        }
         if self.ending.is_none() {
             self.expire();
         }
-        busy |= self.ending.is_none() && self.write_items(cx);
-        if self.ending.is_none() && self.io.queued() > 0 {
-            self.flush(cx);
+        self.grant_lease();
+        if self.line.is_attached() {
+            busy |= self.ending.is_none() && self.write_items(cx);
+            if self.ending.is_none() && self.line.queued() > 0 {
+                self.flush(cx);
+            }
         }
-        self.count();
         self.obey();
+        if let Some(Err(ending)) = self.ending.take().map(|ending| self.park(ending)) {
+            self.ending = Some(ending);
+        }
+        if !self.line.is_attached() && self.ending.is_none() {
+            self.keep_parked(cx);
+        }
+        self.me.set_queued(self.line.queued() + self.line.kept());
+        self.count();
         if let Some(ending) = self.ending.take() {
             return Poll::Ready(ending);
         }
@@ -211,18 +249,17 @@ impl Link {
             if frames % 16 == 0 && now() > self.now + TURN_MAX {
                 return true;
             }
-            match self.io.poll_frame(cx) {
+            match self.line.poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     self.counts.frames_in += 1;
                     self.counts.bytes_in += frame.len() as u64;
-                    self.connection.heard(self.now);
                     self.on_frame(&frame);
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.ending = Some(Ending::of(&error));
                 }
-                Poll::Ready(None) => self.ending = Some(Ending::Peer("closed by peer".into())),
+                Poll::Ready(None) => self.ending = Some(Ending::Lost("closed by peer".into())),
             }
         }
         true
@@ -260,9 +297,9 @@ impl Link {
     fn write_items(&mut self, cx: &mut Context<'_>) -> bool {
         let mut written = 0;
         while written < BYTES_PER_TURN && self.ending.is_none() {
-            if self.io.queued() >= WRITER_MAX {
+            if self.line.queued() >= WRITER_MAX {
                 self.flush(cx);
-                if self.io.queued() >= WRITER_MAX {
+                if self.line.queued() >= WRITER_MAX {
                     // The socket wakes us; nobody else needs to.
                     return false;
                 }
@@ -285,16 +322,10 @@ impl Link {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
-        let before = self.io.queued();
-        if let Poll::Ready(Err(error)) = self.io.poll_flush(cx) {
-            self.ending = Some(Ending::Peer(error.to_string()));
+        if let Err(error) = self.line.flush(self.now, cx) {
+            self.ending = Some(Ending::Lost(error.to_string()));
         }
-        let left = self.io.queued();
-        self.stalled_since = match self.stalled_since {
-            _ if left == 0 => None,
-            Some(since) if left >= before => Some(since),
-            _ => Some(self.now),
-        };
+        let left = self.line.queued();
         // Refusals and keepalive answers pass by the outbox; a peer that causes them and does not
         // read them is not waited for.
         if left > self.plane.limits.outbox_hard + self.plane.limits.frame {
@@ -312,7 +343,7 @@ impl Link {
     pub(super) fn send(&mut self, frame: &[u8]) {
         self.counts.frames_out += 1;
         self.counts.bytes_out += frame.len() as u64;
-        self.io.push(frame, Body::Copy(b""));
+        self.line.push(frame, Body::Copy(b""));
     }
 
     /// An ERROR of one of the peer's streams.
@@ -325,7 +356,7 @@ impl Link {
     }
 
     pub(super) fn on_ping(&mut self, data: &[u8]) {
-        if self.io.queued() < WRITER_MAX {
+        if self.line.queued() < WRITER_MAX {
             self.answer_ping(data);
         } else {
             self.ping = Some(Bytes::copy_from_slice(data));
@@ -335,15 +366,38 @@ impl Link {
     fn answer_ping(&mut self, data: &[u8]) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
-        // Without resume there is no position to tell.
         Keepalive {
             respond: false,
-            position: 0,
+            position: self.line.received(),
             data,
         }
         .encode(&mut frame);
         self.send(&frame);
         self.scratch = frame;
+    }
+
+    /// Sends a LEASE if one is due.
+    fn grant_lease(&mut self) {
+        let Some(grant) = &mut self.grant else { return };
+        if !self.line.is_attached() || self.ending.is_some() {
+            return;
+        }
+        if let Some(lease) = grant.issue(self.now) {
+            let mut frame = std::mem::take(&mut self.scratch);
+            frame.clear();
+            lease.encode(&mut frame);
+            self.send(&frame);
+            self.scratch = frame;
+        }
+    }
+
+    /// Over a new transport no lease of the old one is good.
+    pub(super) fn begin_leases_anew(&mut self) {
+        self.permits.reset();
+        if let Some(grant) = &mut self.grant {
+            grant.reset();
+            self.me.set_barred(true);
+        }
     }
 
     fn count(&mut self) {
@@ -363,7 +417,8 @@ impl Link {
         let text = |text: &str| text.to_owned();
         let ending = match self.me.order() {
             Order::Serve => return,
-            Order::Drain if !self.idle() => return,
+            // Nobody can come back to a session without a transport: nothing is accepted now.
+            Order::Drain if self.line.is_attached() && !self.idle() => return,
             Order::Drain => Ending::Error {
                 code: ErrorCode::CONNECTION_CLOSE,
                 text: text("RST-910503: broker is draining"),
@@ -371,6 +426,13 @@ impl Link {
             Order::GiveWay => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-500409: a newer connection of this application takes over"),
+            },
+            Order::Forget => Ending::Peer("too many sessions without a transport".into()),
+            Order::Shed => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text(
+                    "RST-910508: broker is short of memory, and most of it waits for you to read",
+                ),
             },
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
@@ -382,7 +444,7 @@ impl Link {
 
     /// No stream is open and nothing waits to be written.
     fn idle(&self) -> bool {
-        self.connection.is_empty() && self.io.queued() == 0 && self.me.outbox.bytes() == 0
+        self.connection.is_empty() && self.line.queued() == 0 && self.me.outbox.bytes() == 0
     }
 
     // ---- time
@@ -400,10 +462,14 @@ impl Link {
     }
 
     fn next_deadline(&self) -> Instant {
-        let mut next = self
-            .connection
-            .next_timeout()
-            .unwrap_or(self.now + Duration::from_secs(60));
+        let alive = match self.parked_until {
+            Some(until) => Some(until),
+            None => self.connection.next_timeout(),
+        };
+        let mut next = alive.unwrap_or(self.now + Duration::from_secs(60));
+        if let Some(due) = self.grant.as_ref().and_then(Grant::next_timeout) {
+            next = next.min(due.max(self.now + Duration::from_millis(1)));
+        }
         // Every frame moves the keepalive deadline; a timer that is early costs less than resetting it.
         if self.timer_at > self.now && self.timer_at < next {
             next = self.timer_at;
@@ -414,24 +480,26 @@ impl Link {
         if let Some(pause) = &self.pause {
             next = next.min(pause.until);
         }
-        if let Some(since) = self.stalled_since {
+        if let Some(since) = self.line.stalled_since() {
             next = next.min(since + self.plane.limits.stall);
         }
         next
     }
 
     fn expire(&mut self) {
-        match self.connection.handle_timeout(self.now) {
-            Timeout::PeerGone => {
-                let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
-                self.ending = Some(Ending::Error {
+        if self.line.is_attached() && self.connection.handle_timeout(self.now) == Timeout::PeerGone
+        {
+            let text = "RST-910408: nothing heard for the max lifetime of SETUP".to_owned();
+            // A session that can be resumed loses its transport only.
+            self.ending = Some(match self.line.session() {
+                Some(_) => Ending::Lost(text),
+                None => Ending::Error {
                     code: ErrorCode::CONNECTION_ERROR,
                     text,
-                });
-            }
-            Timeout::Nothing | Timeout::SendKeepalive => {}
+                },
+            });
         }
-        if let Some(since) = self.stalled_since
+        if let Some(since) = self.line.stalled_since()
             && self.now >= since + self.plane.limits.stall
         {
             self.plane
@@ -439,7 +507,7 @@ impl Link {
                 .slow_peers
                 .with_label_values(&["closed"])
                 .inc();
-            self.ending = Some(Ending::Peer(
+            self.ending = Some(Ending::Lost(
                 "no progress on the socket: peer does not read".into(),
             ));
         }
@@ -495,6 +563,10 @@ impl Link {
         if let Some(instance) = self.instance.take() {
             self.plane.directory.withdraw(&instance);
         }
+        if let Some(session) = self.line.session() {
+            self.plane.sessions.leave(session.token(), self.me.id);
+        }
+        drop(self.me.shut_door());
         // Requests not sent yet go back to their links, which may pick again.
         drop(self.me.outbox.close());
         let cut = self.connection.len();
@@ -507,7 +579,9 @@ impl Link {
         if let Ending::Error { code, text } = ending {
             self.send_error(StreamId::CONNECTION, *code, text.as_bytes());
         }
-        close_gently(&mut self.io).await;
+        if let Some(mut io) = self.line.detach() {
+            close_gently(&mut io).await;
+        }
     }
 }
 

@@ -21,8 +21,11 @@
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
+//! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
+//! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is closed |
 //! | arrivals at a thread | 1024 | the listener waits |
+//! | all memory | `memory`, measured by `server` | the stages of `pressure` |
 //!
 //! A connection never leaves its thread: the plane is `threads` single-threaded runtimes.
 //!
@@ -38,17 +41,21 @@ mod inbound;
 mod introduction;
 mod item;
 mod limits;
+mod line;
 mod link;
 mod links;
 mod metrics;
 mod outbound;
 mod outbox;
 mod plane;
+mod pressure;
 mod random;
 mod refusal;
+mod resume;
 mod rewrite;
 mod routes;
 mod routing;
+mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
@@ -67,6 +74,7 @@ pub use handle::{Handle, LinkId};
 pub use limits::Limits;
 pub use links::ConnectionView;
 pub use metrics::Metrics;
+pub use pressure::MemoryStage;
 pub use refusal::{Outcome, Refusal};
 pub use routing::{Routing, ServiceRule};
 
@@ -152,6 +160,25 @@ impl Relay {
             .metrics
             .outbox_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let parked = self.plane.sessions.parked();
+        self.plane
+            .metrics
+            .parked
+            .set(i64::try_from(parked).unwrap_or(i64::MAX));
+    }
+
+    /// From now on this much is given up for want of memory.
+    pub fn set_memory_stage(&self, stage: MemoryStage) {
+        self.plane.links.set_memory_stage(stage);
+        self.plane.metrics.memory_stage.set(stage as i64);
+    }
+
+    /// Closes the link for which most is waiting, if that is `least` bytes or more. Returns how much
+    /// it was.
+    pub fn shed(&self, least: usize) -> Option<usize> {
+        let shed = self.plane.links.shed(least)?;
+        self.plane.metrics.slow_peer("shed");
+        Some(shed)
     }
 
     /// New requests follow the new rules; running ones are not touched.

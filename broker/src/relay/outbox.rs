@@ -18,7 +18,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -26,7 +26,11 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{handle::LinkId, item::Item};
+use super::{
+    handle::LinkId,
+    item::{Item, Opening},
+    ticket::Ticket,
+};
 
 /// Bytes one source may send per turn of the round robin.
 const QUANTUM: usize = 16 * 1024;
@@ -40,7 +44,9 @@ pub(super) struct Outbox {
     /// Bytes waiting, kept beside the lock so that others can look without it.
     bytes: AtomicUsize,
     high: usize,
-    hard: usize,
+    /// Falls to the high mark while memory is short.
+    hard: AtomicUsize,
+    hard_usual: usize,
     inner: Mutex<Inner>,
 }
 
@@ -73,12 +79,17 @@ pub(super) enum Unplaced {
     Full(#[expect(dead_code, reason = "dropped by whoever is given it")] Item),
 }
 
+fn weight_of(item: &Item) -> usize {
+    item.len() + ITEM_OVERHEAD
+}
+
 impl Outbox {
     pub(super) fn new(high: usize, hard: usize) -> Self {
         Self {
             bytes: AtomicUsize::new(0),
             high,
-            hard,
+            hard: AtomicUsize::new(hard),
+            hard_usual: hard,
             inner: Mutex::default(),
         }
     }
@@ -115,22 +126,28 @@ impl Outbox {
         held <= self.high / 8
     }
 
+    /// From now on the hard mark is where the high one is, or where it usually is.
+    pub(super) fn tighten(&self, tight: bool) {
+        let hard = if tight { self.high } else { self.hard_usual };
+        self.hard.store(hard, Ordering::Relaxed);
+    }
+
     /// Whether `len` more bytes stay below the hard mark.
     pub(super) fn below_hard(&self, len: usize) -> bool {
         let bytes = self.bytes();
-        bytes == 0 || bytes + len <= self.hard
+        bytes == 0 || bytes + len <= self.hard.load(Ordering::Relaxed)
     }
 
     /// Places an item, or gives it back. Room is looked for and taken in one step, so that several
     /// threads together cannot go beyond the hard mark.
     pub(super) fn push(&self, source: LinkId, item: Item) -> Result<(), Unplaced> {
-        let weight = item.len() + ITEM_OVERHEAD;
+        let weight = weight_of(&item);
         let mut inner = self.lock();
         if inner.closed {
             return Err(Unplaced::Gone(item));
         }
         let bytes = self.bytes();
-        if item.needs_room() && bytes > 0 && bytes + weight > self.hard {
+        if item.needs_room() && bytes > 0 && bytes + weight > self.hard.load(Ordering::Relaxed) {
             return Err(Unplaced::Full(item));
         }
         let Inner { sources, spare, .. } = &mut *inner;
@@ -173,7 +190,7 @@ impl Outbox {
             };
             entry.deficit += QUANTUM;
             while let Some(item) = entry.items.front() {
-                let weight = item.len() + ITEM_OVERHEAD;
+                let weight = weight_of(item);
                 if weight > entry.deficit || taken >= budget {
                     break;
                 }
@@ -198,11 +215,35 @@ impl Outbox {
                 none => *none = Some(waker.clone()),
             }
         }
-        if left <= self.high && !inner.waiting.is_empty() {
+        self.wake_waiting(inner, left);
+    }
+
+    /// Tells the links that wait for room, if there is some again.
+    fn wake_waiting(&self, mut inner: MutexGuard<'_, Inner>, bytes: usize) {
+        if bytes <= self.high && !inner.waiting.is_empty() {
             let waiting = std::mem::take(&mut inner.waiting);
             drop(inner);
             waiting.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Takes out what waits of a request that `source` withdrew, for the caller to drop without the
+    /// lock.
+    #[must_use]
+    pub(super) fn retract(&self, source: LinkId, ticket: &Arc<Ticket>) -> Vec<Item> {
+        let mut inner = self.lock();
+        let Some(entry) = inner.sources.get_mut(&source) else {
+            return Vec::new();
+        };
+        let (taken, left) = std::mem::take(&mut entry.items)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|item| item.is_of(ticket));
+        entry.items = left;
+        let weight = taken.iter().map(weight_of).sum();
+        entry.bytes -= weight;
+        let left = self.bytes.fetch_sub(weight, Ordering::Relaxed) - weight;
+        self.wake_waiting(inner, left);
+        taken.into()
     }
 
     /// Wakes `waker` when there may be room again.
@@ -214,6 +255,33 @@ impl Outbox {
         } else if !inner.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
             inner.waiting.push(waker.clone());
         }
+    }
+
+    /// Takes out every request that is not sent yet, for the owner to give back without the lock, and
+    /// leaves `waker` to be woken by the next item.
+    pub(super) fn take_openings(&self, waker: &Waker) -> Vec<Opening> {
+        let mut openings = Vec::new();
+        let mut inner = self.lock();
+        for source in inner.sources.values_mut() {
+            let mut weight = 0;
+            let items = std::mem::take(&mut source.items);
+            for item in items {
+                weight += weight_of(&item);
+                match item {
+                    Item::Open(opening) => openings.push(*opening),
+                    item => {
+                        weight -= weight_of(&item);
+                        source.items.push_back(item);
+                    }
+                }
+            }
+            source.bytes -= weight;
+            self.bytes.fetch_sub(weight, Ordering::Relaxed);
+        }
+        inner.owner = Some(waker.clone());
+        let left = self.bytes();
+        self.wake_waiting(inner, left);
+        openings
     }
 
     /// Wakes the owner, whatever there is.

@@ -54,7 +54,7 @@ pub(super) struct Name {
 pub(super) struct Route {
     pub(super) made_under: Generations,
     pub(super) name: Name,
-    pub(super) choice: Rc<Choice>,
+    pub(super) choice: Arc<Choice>,
     pub(super) metrics: Arc<CallMetrics>,
     pub(super) timeout: Option<Duration>,
     /// Whether any plugin is to be asked.
@@ -62,7 +62,7 @@ pub(super) struct Route {
     /// A verdict that holds for every request of the route.
     pub(super) verdict: OnceCell<Verdict>,
     /// Where rewrites that were seen lead.
-    pub(super) rewrites: RefCell<Vec<(Rewrite, Option<Rc<Choice>>)>>,
+    pub(super) rewrites: RefCell<Vec<(Rewrite, Option<Arc<Choice>>)>>,
 }
 
 #[derive(Default)]

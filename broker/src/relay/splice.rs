@@ -6,7 +6,6 @@
 //! fails its calls.
 
 use std::{
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +19,6 @@ use super::{
     item::{Close, Item},
     metrics::CallMetrics,
     refusal::{Outcome, Refusal},
-    routes::Choice,
     shaper::Shaper,
     ticket::{End, Ticket},
     waiting::Waiting,
@@ -62,16 +60,12 @@ impl Splice {
 #[derive(Debug)]
 pub(super) struct Near {
     pub(super) ticket: Arc<Ticket>,
-    /// Where the request may go if it comes back.
-    pub(super) choice: Rc<Choice>,
     /// Credit for replies.
     pub(super) shaper: Shaper,
     /// Fragments of the request are still coming: credit is summed, not passed on.
     pub(super) partial: bool,
     /// When the reply, or the first item of one, is due.
     pub(super) deadline: Option<Instant>,
-    /// How often the request has been picked for.
-    pub(super) attempts: u8,
     pub(super) call: Call,
     /// The message that the peer is in the middle of.
     pub(super) message: Assembly,
@@ -110,20 +104,12 @@ impl Call {
 }
 
 impl Near {
-    pub(super) fn new(
-        ticket: Arc<Ticket>,
-        choice: Rc<Choice>,
-        shaper: Shaper,
-        partial: bool,
-        call: Call,
-    ) -> Self {
+    pub(super) fn new(ticket: Arc<Ticket>, shaper: Shaper, partial: bool, call: Call) -> Self {
         Self {
             ticket,
-            choice,
             shaper,
             partial,
             deadline: None,
-            attempts: 1,
             call,
             message: Assembly::default(),
             followed: false,
@@ -163,7 +149,9 @@ impl Near {
     }
 
     fn tell_far(&self) {
-        if !self.ticket.withdraw() && self.ticket.is_stamped() {
+        if self.ticket.withdraw() {
+            self.ticket.far.retract(&self.ticket);
+        } else if self.ticket.is_stamped() {
             let close = Item::Close {
                 ticket: self.ticket.clone(),
                 to: End::Far,

@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    memory::MemoryWatch,
     reload::Reloading,
     signals::{Signals, Wish},
 };
@@ -30,6 +31,7 @@ pub struct Server {
     pub(super) drains: mpsc::Receiver<Option<Duration>>,
     pub(super) grace: Duration,
     pub(super) admin: Admin,
+    pub(super) _memory: Option<MemoryWatch>,
     /// Ends last.
     pub(super) publisher: Publisher,
 }

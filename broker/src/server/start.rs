@@ -14,6 +14,8 @@ use crate::{
 use super::{
     descriptors::raise_descriptors,
     faces::{self, Rooms},
+    machine::{memory_available, memory_used},
+    memory::MemoryWatch,
     reload::{Reloader, Reloading},
     running::{Publisher, Server},
 };
@@ -97,6 +99,7 @@ impl Server {
         let directory = Arc::new(Directory::default());
         let publisher = Publisher::start(&directory)?;
         let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
+        let memory = watch_memory(&loaded, &relay, &registry)?;
         let listening = listen(&loaded, &relay).await?;
         registry.config_loaded(true);
         for key in loaded.without_effect() {
@@ -133,6 +136,7 @@ impl Server {
             drains,
             grace,
             admin,
+            _memory: memory,
             publisher,
         })
     }
@@ -148,6 +152,32 @@ fn warn_of_descriptors(connections: usize) {
             "too few file descriptors for limits.connections; raise LimitNOFILE or `ulimit -Hn`, or lower the limit"
         );
     }
+}
+
+/// Nothing is watched where the system does not tell what there is.
+fn watch_memory(
+    loaded: &Loaded,
+    relay: &Arc<Relay>,
+    registry: &Registry,
+) -> io::Result<Option<MemoryWatch>> {
+    let available = memory_available();
+    if available.is_none() {
+        tracing::warn!(
+            "the system does not tell how much memory there is: only a size in limits.memory has an effect"
+        );
+    }
+    let Some(limit) = loaded.config.memory.of(available) else {
+        return Ok(None);
+    };
+    if let Some(used) = memory_used().filter(|used| *used > limit / 2) {
+        tracing::warn!(
+            used,
+            limit,
+            "more than half of limits.memory is used before the first connection; raise it"
+        );
+    }
+    let high = loaded.config.limits.outbox;
+    MemoryWatch::start(limit, high, Arc::clone(relay), registry).map(Some)
 }
 
 /// Compiling may take a while, so it has a thread of its own.

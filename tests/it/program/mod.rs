@@ -5,6 +5,7 @@ mod bad_input;
 mod caller;
 mod demo;
 mod kill;
+mod memory;
 mod swap;
 
 use std::{future::Future, time::Duration};

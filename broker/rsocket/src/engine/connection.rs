@@ -68,9 +68,22 @@ pub enum Event<'a, 'c, S> {
         code: ErrorCode,
         text: &'static str,
     },
-    /// Answer with the same data.
+    /// Answer with the same data and our own received position. `position` is the peer's, as below.
     Ping {
+        position: u64,
         data: &'a [u8],
+    },
+    /// A KEEPALIVE that wants no answer. `position` is what the peer has received, for a session that
+    /// can be resumed; zero when it says nothing.
+    Pong {
+        position: u64,
+    },
+    /// What the peer lets us start, on a connection with leases: it replaces what was left of the
+    /// lease before. Zero requests or a zero time let us start nothing.
+    Lease {
+        ttl_ms: u32,
+        requests: u32,
+        metadata: Option<&'a [u8]>,
     },
     MetadataPush {
         metadata: &'a [u8],
@@ -139,6 +152,8 @@ pub struct Connection<S> {
     /// Ids began anew, so the next one may still be in use.
     wrapped: bool,
     peer_draining: bool,
+    /// Both ends said L in SETUP.
+    leases: bool,
     keepalive: KeepaliveTimer,
 }
 
@@ -152,8 +167,15 @@ impl<S> Connection<S> {
             next_id: terms.side.first(),
             wrapped: false,
             peer_draining: false,
+            leases: false,
             keepalive: terms.keepalive,
         }
+    }
+
+    /// A connection whose SETUP had the lease flag: LEASE frames mean something on it.
+    #[must_use]
+    pub fn with_leases(self, leases: bool) -> Self {
+        Self { leases, ..self }
     }
 
     // ---- getters
@@ -186,8 +208,14 @@ impl<S> Connection<S> {
     }
 
     /// Whether [`Self::open`] would find a number.
-    pub const fn can_open(&self) -> bool {
-        !self.peer_draining && self.opened_by_us < self.streams_max
+    pub const fn can_open(&self) -> Result<(), Exhausted> {
+        if self.peer_draining {
+            return Err(Exhausted::Draining);
+        }
+        if self.opened_by_us >= self.streams_max {
+            return Err(Exhausted::TooMany);
+        }
+        Ok(())
     }
 
     /// When [`Self::handle_timeout`] has something to say.
@@ -200,6 +228,11 @@ impl<S> Connection<S> {
     /// Any bytes from the peer are proof of life, whatever the frame.
     pub fn heard(&mut self, now: Instant) {
         self.keepalive.heard(now);
+    }
+
+    /// The connection goes on over a new transport: its deadlines begin anew.
+    pub fn reattached(&mut self, now: Instant) {
+        self.keepalive.restart(now);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) -> Timeout {
@@ -227,7 +260,16 @@ impl<S> Connection<S> {
     fn handle_connection_frame<'a>(&mut self, frame: Frame<'a>) -> Event<'a, '_, S> {
         match frame.body {
             Body::Keepalive(keepalive) if keepalive.respond => Event::Ping {
+                position: keepalive.position,
                 data: keepalive.data,
+            },
+            Body::Keepalive(keepalive) => Event::Pong {
+                position: keepalive.position,
+            },
+            Body::Lease(lease) if self.leases => Event::Lease {
+                ttl_ms: lease.ttl_ms,
+                requests: lease.requests,
+                metadata: lease.metadata,
             },
             Body::MetadataPush(push) => Event::MetadataPush {
                 metadata: push.metadata,
@@ -238,9 +280,7 @@ impl<S> Connection<S> {
                 text: "RESUME on a connection that is set up",
             }),
             Body::Ext(_) | Body::Unknown(_) => unknown(frame.header.flags),
-            Body::Setup(_) | Body::Lease(_) | Body::Keepalive(_) | Body::ResumeOk(_) => {
-                Event::Ignored
-            }
+            Body::Setup(_) | Body::Lease(_) | Body::ResumeOk(_) => Event::Ignored,
             Body::Request(_) | Body::RequestN(_) | Body::Cancel | Body::Payload(_) => {
                 Event::Ignored
             }
@@ -399,11 +439,8 @@ impl<S> Connection<S> {
         request: &Request<'_>,
         owner: S,
     ) -> Result<(StreamId, Option<S>), (Exhausted, S)> {
-        if self.peer_draining {
-            return Err((Exhausted::Draining, owner));
-        }
-        if self.opened_by_us >= self.streams_max {
-            return Err((Exhausted::TooMany, owner));
+        if let Err(exhausted) = self.can_open() {
+            return Err((exhausted, owner));
         }
         let id = self.allocate();
         let state = State::new(

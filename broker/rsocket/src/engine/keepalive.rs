@@ -56,6 +56,11 @@ impl KeepaliveTimer {
         self.last_heard = now;
     }
 
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.last_sent = now;
+        self.last_heard = now;
+    }
+
     pub fn next_timeout(&self) -> Option<Instant> {
         let gone = self.last_heard + self.lifetime;
         Some(match self.interval {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::{
-    ErrorCode, ErrorFrame, Flags, Frame, FrameType, Header, Interaction, Payload, Request, Side,
-    StreamId, cancel, request_n,
+    ErrorCode, ErrorFrame, Flags, Frame, FrameType, Header, Interaction, Payload, Request, Setup,
+    Side, StreamId, Version, cancel, request_n,
 };
 
 fn id(id: u32) -> StreamId {
@@ -89,7 +89,13 @@ fn handle(connection: &mut Connection<u32>, bytes: &[u8]) -> String {
         }
         Event::Failed { id, code, .. } => format!("failed {id} {code}"),
         Event::Refused { id, code, .. } => format!("refused {id} {code}"),
-        Event::Ping { data } => format!("ping {}", data.len()),
+        Event::Ping { position, data } => format!("ping {position} {}", data.len()),
+        Event::Pong { position } => format!("pong {position}"),
+        Event::Lease {
+            ttl_ms,
+            requests,
+            metadata,
+        } => format!("lease {requests} {ttl_ms}ms {metadata:?}"),
         Event::MetadataPush { .. } => "push".into(),
         Event::Draining => "draining".into(),
         Event::Closed { code, .. } => format!("closed {code}"),
@@ -394,8 +400,8 @@ fn frames_out_of_context_are_ignored_or_end_the_connection() {
         (bare(0, 0x01, Flags::NONE, &[0; 14]), "ignored"),
         (bare(0, 0x02, Flags::NONE, &[0; 8]), "ignored"),
         (bare(1, 0x02, Flags::NONE, &[0; 8]), "ignored"),
-        (bare(0, 0x03, Flags::RESPOND, &[0; 9]), "ping 1"),
-        (bare(0, 0x03, Flags::NONE, &[0; 9]), "ignored"),
+        (bare(0, 0x03, Flags::RESPOND, &[0; 9]), "ping 0 1"),
+        (bare(0, 0x03, Flags::NONE, &[0; 9]), "pong 0"),
         (bare(1, 0x03, Flags::RESPOND, &[0; 9]), "ignored"),
         (bare(0, 0x0C, Flags::NONE, b"m"), "push"),
         (bare(1, 0x0C, Flags::NONE, b"m"), "ignored"),
@@ -537,6 +543,115 @@ fn first_frames_are_judged() {
             "{frame:02x?}"
         );
     }
+}
+
+/// Conformance 24 to 27, 107: what is offered is taken, what is not is refused by its name.
+#[test]
+fn resume_and_leases_are_judged_by_what_is_offered() {
+    let setup = |token: Option<&'static [u8]>, lease| Setup {
+        version: Version::V1_0,
+        keepalive_ms: 1,
+        lifetime_ms: 1,
+        resume_token: token,
+        lease,
+        metadata_mime: b"",
+        data_mime: b"",
+        metadata: None,
+        data: b"",
+    };
+    let judge = |setup: Setup<'_>, resume, lease| {
+        let frame = bytes(|out| setup.encode(out));
+        match judge_first(Frame::decode(&frame), Offer { resume, lease }) {
+            Ok(First::Setup { token, .. }) => Ok(token.is_some()),
+            Ok(First::Resume(_)) => panic!("it was a SETUP"),
+            Err(violation) => Err(violation.code),
+        }
+    };
+    let good = Some(&b"sixteen bytes ok"[..]);
+    let rejected = Err(ErrorCode::REJECTED_SETUP);
+    assert_eq!(judge(setup(good, false), true, false), Ok(true));
+    assert_eq!(judge(setup(good, false), false, true), rejected);
+    assert_eq!(judge(setup(Some(b""), false), true, false), rejected);
+    let short = Some(&b"fifteen bytes !"[..]);
+    assert_eq!(judge(setup(short, false), true, true), rejected);
+    assert_eq!(judge(setup(None, true), false, true), Ok(false));
+    let unsupported = Err(ErrorCode::UNSUPPORTED_SETUP);
+    assert_eq!(judge(setup(None, true), true, false), unsupported);
+    assert_eq!(judge(setup(good, true), true, true), Ok(true));
+
+    let offer = |resume, lease| Offer { resume, lease };
+    let judge = |stream, offer| {
+        let frame = resume_frame(stream);
+        judge_first(Frame::decode(&frame), offer)
+            .map(drop)
+            .map_err(|refused| refused.code)
+    };
+    assert_eq!(judge(0, offer(true, false)), Ok(()));
+    assert_eq!(
+        judge(0, offer(false, true)),
+        Err(ErrorCode::REJECTED_RESUME)
+    );
+    assert_eq!(judge(1, offer(true, true)), Err(ErrorCode::INVALID_SETUP));
+}
+
+/// A RESUME with an empty token.
+fn resume_frame(stream: u32) -> Vec<u8> {
+    bare(stream, 0x0D, Flags::NONE, &[0; 22])
+}
+
+/// Conformance 105, 106: LEASE means something where both ends said so, and on stream zero.
+#[test]
+fn leases_are_told_where_they_were_agreed_on() {
+    let lease = |stream, flags, rest: &[u8]| {
+        bare(
+            stream,
+            0x02,
+            flags,
+            &[&[0, 0, 0, 9, 0, 0, 0, 3], rest].concat(),
+        )
+    };
+    let mut c = server().with_leases(true);
+    let told = handle(&mut c, &lease(0, Flags::NONE, b""));
+    assert_eq!(told, "lease 3 9ms None");
+    let told = handle(&mut c, &lease(0, Flags::METADATA, b"m"));
+    assert_eq!(told, "lease 3 9ms Some([109])");
+    assert_eq!(handle(&mut c, &lease(1, Flags::NONE, b"")), "ignored");
+    assert_eq!(
+        handle(&mut server(), &lease(0, Flags::NONE, b"")),
+        "ignored"
+    );
+}
+
+/// Conformance 42: positions travel both ways as values.
+#[test]
+fn keepalive_tells_the_peers_position() {
+    let keepalive = |respond, position: u64| {
+        let flags = Flags::NONE.with_if(Flags::RESPOND, respond);
+        bare(
+            0,
+            0x03,
+            flags,
+            &[&position.to_be_bytes()[..], b"data"].concat(),
+        )
+    };
+    assert_eq!(handle(&mut server(), &keepalive(true, 77)), "ping 77 4");
+    assert_eq!(handle(&mut server(), &keepalive(false, 78)), "pong 78");
+    let masked = handle(&mut server(), &keepalive(false, u64::MAX));
+    assert_eq!(masked, format!("pong {}", u64::MAX >> 1));
+}
+
+/// A connection that was parked is not given up for the silence of that time.
+#[test]
+fn deadlines_begin_anew_with_a_new_transport() {
+    let start = Instant::now();
+    let mut c = server();
+    c.reattached(start + Duration::from_secs(500));
+    let later = start + Duration::from_secs(589);
+    assert_eq!(c.handle_timeout(later), Timeout::Nothing);
+    assert_eq!(
+        c.handle_timeout(later + Duration::from_secs(1)),
+        Timeout::PeerGone
+    );
 }
 
 proptest! {

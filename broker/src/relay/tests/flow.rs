@@ -1,6 +1,6 @@
 //! Credit, bounds, time, and peers that vanish.
 
-use jackfield_rsocket::wire::{Interaction, Keepalive};
+use jackfield_rsocket::wire::Interaction;
 
 use super::*;
 
@@ -554,5 +554,47 @@ fn a_message_that_never_ends_is_given_up() {
         assert_eq!(echo.sees().await, seen(4, "payload FN begun"));
         assert_eq!(caller.sees().await, seen(3, text));
         assert_eq!(echo.sees().await, seen(4, "cancel"));
+    });
+}
+
+/// Life and progress are counted in bytes: a frame may take as long as it likes, either way, while
+/// something of it moves.
+#[test]
+fn a_slow_line_is_neither_silent_nor_stalled() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        let large = vec![7; 1 << 20];
+        let mut frame = BytesMut::new();
+        Request {
+            data: &large,
+            ..request(Interaction::Response, 0, &metadata)
+        }
+        .encode(id(1), &mut frame);
+        // A pipe full a minute, of a lifetime of 90 seconds.
+        caller.io.push(&frame, Chunk::Copy(b""));
+        let begun = tokio::time::Instant::now();
+        while poll_once(caller.io.flush()).await.is_none() {
+            echo.sees_nothing().await;
+            echo.keepalive().await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        assert!(begun.elapsed() > Duration::from_secs(600));
+        // A pipe full in 20 seconds, of a `stall` of 30.
+        let begun = tokio::time::Instant::now();
+        let arrived = loop {
+            match poll_once(echo.io.next_frame()).await {
+                Some(frame) => break frame.unwrap().unwrap(),
+                None => {
+                    echo.keepalive().await;
+                    caller.keepalive().await;
+                    tokio::time::sleep(Duration::from_secs(20)).await;
+                }
+            }
+        };
+        assert_eq!(arrived.len(), frame.len());
+        assert!(begun.elapsed() > Duration::from_secs(200));
     });
 }

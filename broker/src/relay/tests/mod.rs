@@ -1,8 +1,12 @@
 //! The relay with links in memory and a clock that tests own. Numbers are those of the conformance
 //! list.
 
+mod departure;
 mod flow;
+mod lease;
+mod memory;
 mod refusals;
+mod resume;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -12,8 +16,8 @@ use jackfield_rsocket::{
     metadata::{CompositeBuilder, Mime, encode_tags},
     net::{Body as Chunk, FrameIo, memory},
     wire::{
-        Body, ErrorFrame, FRAME_LEN_MAX, Frame, Interaction, Payload, Request, Setup, StreamId,
-        Version,
+        Body, ErrorFrame, FRAME_LEN_MAX, Frame, Interaction, Keepalive, Payload, Request, Setup,
+        StreamId, Version,
     },
 };
 
@@ -141,6 +145,10 @@ fn payload<'a>(flags: &str, data: &'a [u8]) -> Payload<'a> {
 
 impl Peer {
     async fn setup(&mut self, entries: &[(Mime, &str)]) {
+        self.setup_as(entries, None, false).await;
+    }
+
+    async fn setup_as(&mut self, entries: &[(Mime, &str)], token: Option<&[u8]>, lease: bool) {
         let mut metadata = CompositeBuilder::new();
         for (mime, content) in entries {
             metadata = metadata.push(*mime, content.as_bytes());
@@ -150,8 +158,8 @@ impl Peer {
             version: Version::V1_0,
             keepalive_ms: 20_000,
             lifetime_ms: 90_000,
-            resume_token: None,
-            lease: false,
+            resume_token: token,
+            lease,
             metadata_mime: b"message/x.rsocket.composite-metadata.v0",
             data_mime: b"application/json",
             metadata: Some(&metadata),
@@ -180,6 +188,16 @@ impl Peer {
             .await;
     }
 
+    /// Says that it lives, and wants no answer.
+    async fn keepalive(&mut self) {
+        let keepalive = Keepalive {
+            respond: false,
+            position: 0,
+            data: b"",
+        };
+        self.send(|out| keepalive.encode(out)).await;
+    }
+
     async fn error(&mut self, stream: u32, code: u32, text: &str) {
         let code = jackfield_rsocket::wire::ErrorCode(code);
         self.send(|out| ErrorFrame::new(code, text.as_bytes()).encode(id(stream), out))
@@ -204,7 +222,11 @@ impl Peer {
 
     async fn sees(&mut self) -> Seen {
         let frame = self.raw().await.expect("the connection goes on");
-        let frame = Frame::decode(&frame).unwrap();
+        Self::describe(&frame)
+    }
+
+    fn describe(frame: &Bytes) -> Seen {
+        let frame = Frame::decode(frame).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let what = match frame.body {
             Body::Request(request) => {
@@ -248,6 +270,18 @@ impl Peer {
         let quiet = tokio::time::timeout(Duration::from_millis(1), self.io.next_frame()).await;
         assert!(quiet.is_err(), "expected silence, saw {quiet:?}");
     }
+}
+
+/// What a future has to say without waiting.
+async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// Runs a test on a stopped clock, with a place for links to live.

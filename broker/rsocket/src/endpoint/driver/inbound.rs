@@ -44,7 +44,7 @@ impl Driver {
             Err(_) => return Err(self.violation(MALFORMED)),
         };
         match self.connection.handle(frame) {
-            Event::Ignored | Event::Draining => {}
+            Event::Ignored | Event::Draining | Event::Pong { .. } | Event::Lease { .. } => {}
             Event::Request { id, request } => self.take_request(id, &request, bytes),
             Event::Payload {
                 id,
@@ -74,7 +74,7 @@ impl Driver {
                 owner.inbound.fail(Failure::from_wire(code, data).into());
             }
             Event::Refused { id, code, text } => self.out.error(id, code, text),
-            Event::Ping { data } => self.out.keepalive(false, data),
+            Event::Ping { data, .. } => self.out.keepalive(false, data),
             Event::MetadataPush { metadata } => {
                 self.handler.metadata_push(slice(bytes, metadata));
             }
