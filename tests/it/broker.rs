@@ -4,11 +4,12 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, id},
+    process::{Command, ExitStatus, id},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use crate::process::Process;
@@ -138,6 +139,17 @@ impl Broker {
             .nth(1)
             .and_then(|n| n.parse::<u64>().ok());
         kib.expect("kB") * 1024
+    }
+
+    /// Tells it to end, as an operator does.
+    pub(crate) fn terminate(&self) {
+        let kill = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.process.ended(limit)
     }
 
     /// What the broker said on standard error, for a failure message.

@@ -95,6 +95,18 @@ impl Process {
         }
     }
 
+    /// Waits for its end; `None` when that does not come in time.
+    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + limit;
+        loop {
+            let status = self.child.try_wait().expect("a child of ours");
+            if status.is_some() || Instant::now() > end {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Where its standard error goes.
     pub(crate) fn errors_file(&self) -> PathBuf {
         self.errors.clone()
