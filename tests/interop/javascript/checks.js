@@ -55,10 +55,11 @@ const CHECKS = [
   ["error-stream", 10, errorInStream],
   ["unknown-route", 10, unknown],
   ["idle", 60, idle],
+  ["paced", 60, paced],
 ];
 
 /** Only when they are asked for. */
-const ASKED = ["idle"];
+const ASKED = ["idle", "paced"];
 
 async function echo(peer, service, size) {
   const sent = pattern(size);
@@ -170,6 +171,27 @@ function unknown({ peer }) {
 async function idle({ peer, service, lifetime }) {
   await new Promise((resolve) => setTimeout(resolve, lifetime * 2.5));
   return echo(peer, service, 100);
+}
+
+/**
+ * A slow stream that is under way when the broker is told to end; it must come whole, and then the
+ * connection must go.
+ */
+async function paced({ peer, service, items }) {
+  let received = 0;
+  await new Promise((resolve, reject) => {
+    peer.stream(`${service}.paced`, `${items} 100`, ENDLESS, {
+      next(data) {
+        if (Number.parseInt(data) !== received) reject(new Error(`item ${received} is ${data}`));
+        if (++received === 1) console.log(JSON.stringify({ service, started: "paced" }));
+      },
+      error: reject,
+      complete: resolve,
+    });
+  });
+  assert.equal(received, items);
+  await within(10, peer.closed());
+  return `${received} items, then closed`;
 }
 
 async function errorInStream({ peer, service }) {

@@ -30,6 +30,8 @@ if (role === "respond") {
   const peer = await connect(options, options.service, service());
   await routable(peer, options.service);
   console.log(JSON.stringify({ ready: options.service }));
+  await peer.closed();
+  console.log(JSON.stringify({ closed: options.service }));
 } else {
   const peer = await connect(options, null, {});
   await runChecks(peer, options);

@@ -53,6 +53,10 @@ class Peer {
     this.rsocket = rsocket;
   }
 
+  closed() {
+    return new Promise((resolve) => this.rsocket.onClose(() => resolve()));
+  }
+
   metadata(route) {
     return encodeCompositeMetadata([[ROUTING, encodeRoute(route)]]);
   }

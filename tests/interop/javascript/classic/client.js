@@ -15,6 +15,7 @@ const { Flowable, Single } = flowable;
 const APP_INFO = "message/x.rsocket.application+json";
 const PUBLISHED = "message/x.rsocket.service.registry.v0+json";
 const ROUTING = 0x7e;
+const ENDLESS = 0x7fffffff;
 
 export async function connect(options, name, handlers) {
   const entries = name
@@ -50,6 +51,15 @@ function transport({ protocol, hostname, port, href }, caFile) {
 class Peer {
   constructor(rsocket) {
     this.rsocket = rsocket;
+  }
+
+  closed() {
+    return new Promise((resolve) => {
+      this.rsocket.connectionStatus().subscribe({
+        onSubscribe: (subscription) => subscription.request(ENDLESS),
+        onNext: ({ kind }) => ["CLOSED", "ERROR"].includes(kind) && resolve(),
+      });
+    });
   }
 
   metadata(route) {

@@ -23,7 +23,7 @@ final class Checks {
   private static final int ENDLESS = Integer.MAX_VALUE;
 
   /** Only when they are asked for. */
-  private static final List<String> ASKED = List.of("idle");
+  private static final List<String> ASKED = List.of("idle", "paced");
 
   private static final String TEXT = "no such order: 42 — ünïcode";
 
@@ -95,7 +95,8 @@ final class Checks {
         new Check("error-custom", 10, refused(fail("fail-custom"), Service.CUSTOM_ERROR, TEXT)),
         new Check("error-stream", 10, errorInStream()),
         new Check("unknown-route", 10, refused(unknown(), 0x204, "RST-900404.*")),
-        new Check("idle", 60, idle()));
+        new Check("idle", 60, idle()),
+        new Check("paced", 60, paced()));
   }
 
   private Mono<byte[]> call(String method, byte[] data) {
@@ -202,6 +203,31 @@ final class Checks {
   /** Says nothing for longer than the lifetime that was announced: keepalive alone must do. */
   private Mono<String> idle() {
     return Mono.delay(lifetime.multipliedBy(5).dividedBy(2)).then(echo(100));
+  }
+
+  /**
+   * A slow stream that is under way when the broker is told to end; it must come whole, and then the
+   * connection must go.
+   */
+  private Mono<String> paced() {
+    var started = "{\"service\":\"" + service + "\",\"started\":\"paced\"}";
+    return Flux.defer(() -> request("paced", items + " 100"))
+        .map(data -> Integer.parseInt(new String(data)))
+        .doOnNext(
+            number -> {
+              if (number == 0) System.out.println(started);
+            })
+        .collectList()
+        .doOnNext(
+            got -> {
+              if (!got.equals(IntStream.range(0, items).boxed().toList()))
+                throw new AssertionError(got.toString());
+            })
+        .flatMap(
+            got -> {
+              var closed = peer.onClose().onErrorComplete().timeout(Duration.ofSeconds(10));
+              return closed.thenReturn(got.size() + " items, then closed");
+            });
   }
 
   private Mono<byte[]> fail(String method) {

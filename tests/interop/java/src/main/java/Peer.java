@@ -53,6 +53,11 @@ public final class Peer {
           .retryWhen(Retry.fixedDelay(1000, Duration.ofMillis(10)))
           .block();
       System.out.println("{\"ready\":\"" + service + "\"}");
+      rsocket
+          .onClose()
+          .onErrorComplete()
+          .doFinally(end -> System.out.println("{\"closed\":\"" + service + "\"}"))
+          .subscribe();
       // The driver holds our standard input; when it goes away, so do we.
       System.in.readAllBytes();
     } else {
