@@ -50,7 +50,7 @@ fn drain(requester: Client, responder: Client) {
     serving.expect("end of the responder's connection", |line| {
         line.contains("\"closed\"").then_some(())
     });
-    let status = broker.wait(Duration::from_secs(10));
+    let status = broker.ended(Duration::from_secs(10));
     let code = status.and_then(|status| status.code());
     assert_eq!(code, Some(0), "{pair}: {}", broker.errors());
 }
