@@ -60,8 +60,22 @@ pub const KEYS: &[Key] = &[
     key("log.level", "\"info\"", Now, Live, "error, warn, info, debug, trace or off; also per target: \"info,jackfield::relay=debug\""),
     key("log.format", "\"auto\"", Now, Restart, "text, json, or auto: text on a terminal, json otherwise"),
 
-    key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT or ws://HOST:PORT/PATH"),
+    key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:/PATH"),
     key("listen[].advertise", "", Kept, Restart, "the URI that clients are told of; default: the listener's own"),
+    key("listen[].mode", "", Now, Restart, "who may open a Unix socket, as octal permissions; default: \"0600\""),
+    key("listen[].tls.cert", "", Now, Live, "the certificate of a tls or wss listener, those of its issuers behind it; PEM"),
+    key("listen[].tls.key", "", Now, Live, "its private key; PEM, not encrypted"),
+    key("listen[].tls.client-ca", "", Now, Live, "the authorities whose clients are let in; PEM"),
+    key("listen[].tls.client-auth", "", Now, Live, "required or optional: whether a client must show a certificate; default with client-ca: required"),
+
+    key("socket.nodelay", "true", Now, Restart, "TCP_NODELAY: small frames leave at once"),
+    key("socket.user-timeout", "\"1m\"", Now, Restart, "TCP_USER_TIMEOUT: how long sent bytes may stay unacknowledged; \"off\": as the system has it"),
+    key("socket.keepalive-idle", "\"1m\"", Now, Restart, "SO_KEEPALIVE: silence before the system probes a peer; \"off\": it never does"),
+    key("socket.keepalive-interval", "\"15s\"", Now, Restart, "between two probes"),
+    key("socket.keepalive-count", "4", Now, Restart, "unanswered probes after which the connection ends"),
+    key("socket.backlog", "4096", Now, Restart, "connections the system holds until they are accepted; its own limit may be lower"),
+    key("socket.send-buffer", "0", Now, Restart, "SO_SNDBUF; 0: the system sizes it"),
+    key("socket.receive-buffer", "0", Now, Restart, "SO_RCVBUF; 0: the system sizes it"),
 
     key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
     key("admin.listen", "\"127.0.0.1:9997\"", Now, Restart, "the admin API"),

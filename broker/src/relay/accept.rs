@@ -1,6 +1,10 @@
 //! From a socket to a link: admission, handshake, SETUP, registration.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use jackfield_rsocket::{
     engine::{First, Offer, judge_first},
@@ -13,9 +17,10 @@ use tokio::{
 };
 
 use super::{
+    ending::{Ending, close_gently},
     handle::{Handle, Order},
     introduction::{Introduced, introduce},
-    link::{Ending, Link, close_gently},
+    link::Link,
     links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,
@@ -95,6 +100,8 @@ fn turn_away(accepted: Accepted, full: Full, room: &Arc<Semaphore>) {
 pub(super) fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Address(address) => Some(address.ip()),
+        // Of this machine, like everybody at loopback.
+        Peer::Unix => Some(Ipv4Addr::LOCALHOST.into()),
         _ => None,
     }
 }

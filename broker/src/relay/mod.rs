@@ -34,8 +34,11 @@
 mod accept;
 mod assembly;
 mod bucket;
+mod control;
+mod deadline;
 mod departure;
 mod dispatch;
+mod ending;
 mod handle;
 mod inbound;
 mod introduction;
@@ -59,11 +62,12 @@ mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
+mod verdict;
 mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use jackfield_rsocket::net::{FrameIo, Listener, Uri};
+use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
@@ -123,8 +127,8 @@ impl Relay {
     }
 
     /// Binds, and accepts until the returned listener is dropped.
-    pub async fn listen(&self, uri: &Uri) -> io::Result<Listening> {
-        let listener = Listener::bind(uri).await?;
+    pub async fn listen(&self, uri: &Uri, options: &ListenOptions) -> io::Result<Listening> {
+        let listener = Listener::bind_with(uri, options).await?;
         let uri = listener.uri().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());

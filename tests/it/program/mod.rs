@@ -10,6 +10,7 @@ mod kill;
 mod limits;
 mod memory;
 mod swap;
+mod tls;
 
 use std::{future::Future, time::Duration};
 
