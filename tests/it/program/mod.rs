@@ -4,6 +4,7 @@ mod admin;
 mod bad_input;
 mod caller;
 mod demo;
+mod doctor;
 mod drain;
 mod kill;
 mod limits;
