@@ -95,15 +95,15 @@ impl Process {
         }
     }
 
-    /// Waits for its end; `None` when that does not come in time.
-    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+    /// How it ended, once it has; `None` when it still runs after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + limit;
         loop {
-            let status = self.child.try_wait().expect("a child of ours");
-            if status.is_some() || Instant::now() > end {
-                return status;
+            match self.child.try_wait().expect("it is ours") {
+                Some(status) => return Some(status),
+                None if Instant::now() >= end => return None,
+                None => thread::sleep(Duration::from_millis(5)),
             }
-            thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -103,6 +103,7 @@ impl Link {
                 owner, code, data, ..
             } => self.on_failed(owner, code, data),
             Event::Refused { id, code, text } => {
+                self.plane.metrics.refused_stream(code);
                 self.send_error(id, code, format!("RST-910400: {text}").as_bytes());
             }
             Event::Ping { position, data } => {

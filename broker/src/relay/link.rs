@@ -7,7 +7,7 @@
 //!
 //! Rules of the loop
 //! 1. The task owns the connection's state; nobody locks it, and it never waits for another link.
-//! 2. Reading may pause, for at most [`PAUSE_MAX`] and only because what was read last found a full
+//! 2. Reading may pause, for at most `limits.pause` and only because what was read last found a full
 //!    outbox; writing never does, so no circle of waiting links can form.
 //! 3. At most [`FRAMES_PER_TURN`] frames are read, for about [`TURN_MAX`], and [`BYTES_PER_TURN`]
 //!    written per turn.
@@ -53,8 +53,6 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 const BYTES_PER_TURN: usize = 256 * 1024;
 /// More is not handed to the socket's writer before it has taken what it has.
 const WRITER_MAX: usize = 128 * 1024;
-/// How long a source of bytes that nobody granted credit for is not read.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// How often deadlines of streams are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
 /// How long a closing connection waits for the peer to read the last ERROR.
@@ -179,7 +177,7 @@ impl Link {
             now,
             ping: None,
             pause: None,
-            held: Held::default(),
+            held: Held::new(&limits),
             told: Bucket::new(told_per_second, now),
             parked_until: None,
             ending: None,
@@ -285,7 +283,7 @@ impl Link {
                 .slow_peers
                 .with_label_values(&["source_paused"])
                 .inc();
-            let until = self.now + PAUSE_MAX;
+            let until = self.now + self.plane.limits.pause;
             self.pause = Some(Pause {
                 target: target.clone(),
                 until,
@@ -519,7 +517,7 @@ impl Link {
 
     /// Ends the streams whose time is up.
     fn sweep(&mut self) {
-        let now = self.now;
+        let (now, assembly) = (self.now, self.plane.limits.assembly_timeout);
         let late: Vec<(StreamId, Refusal)> = self
             .connection
             .iter_mut()
@@ -527,10 +525,10 @@ impl Link {
                 Splice::Near(near) if near.deadline.is_some_and(|deadline| now >= deadline) => {
                     Some((id, Refusal::Timeout))
                 }
-                Splice::Near(near) if near.message.overdue(now) => {
+                Splice::Near(near) if near.message.overdue(now, assembly) => {
                     Some((id, Refusal::MessageUnfinished))
                 }
-                Splice::Far(far) if far.message.overdue(now) => {
+                Splice::Far(far) if far.message.overdue(now, assembly) => {
                     Some((id, Refusal::MessageUnfinished))
                 }
                 Splice::Waiting(waiting) if now >= waiting.deadline => {
@@ -569,8 +567,8 @@ impl Link {
         drop(self.me.shut_door());
         // Requests not sent yet go back to their links, which may pick again.
         drop(self.me.outbox.close());
-        let cut = self.connection.len();
         let ends: Vec<(StreamId, Opener, Splice)> = self.connection.drain().collect();
+        let cut = ends.iter().filter(|(_, _, splice)| splice.cut()).count();
         drop(ends);
         cut
     }

@@ -10,18 +10,30 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    Limits,
     item::{Part, RequestPart},
     refusal::Refusal,
 };
 
-const BYTES_MAX: usize = 64 * 1024;
-const FRAGMENTS_MAX: usize = 16;
-/// How long the metadata may take.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Bytes held by all waiting requests of one connection, and what bounds each of them.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    bytes: Rc<Cell<usize>>,
+    bytes_max: usize,
+    fragments_max: usize,
+    wait_max: Duration,
+}
 
-/// Bytes held by all waiting requests of one connection.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Held(Rc<Cell<usize>>);
+impl Held {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: Rc::default(),
+            bytes_max: limits.metadata,
+            fragments_max: limits.metadata_fragments,
+            wait_max: limits.metadata_timeout,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -45,11 +57,11 @@ struct Share {
 
 impl Share {
     fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let total = self.held.0.get() + bytes;
-        if total > BYTES_MAX {
+        let total = self.held.bytes.get() + bytes;
+        if total > self.held.bytes_max {
             return Err(Refusal::MetadataTooLong);
         }
-        self.held.0.set(total);
+        self.held.bytes.set(total);
         self.bytes += bytes;
         Ok(())
     }
@@ -57,7 +69,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.held.0.set(self.held.0.get() - self.bytes);
+        self.held.bytes.set(self.held.bytes.get() - self.bytes);
     }
 }
 
@@ -75,7 +87,7 @@ impl Waiting {
         share.take(request.pinned)?;
         Ok(Self {
             request,
-            deadline: now + WAIT_MAX,
+            deadline: now + held.wait_max,
             fragments: Vec::new(),
             metadata: BytesMut::from(metadata),
             credit: 0,
@@ -89,7 +101,7 @@ impl Waiting {
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
         self.fragments.push(part);
-        if self.fragments.len() > FRAGMENTS_MAX {
+        if self.fragments.len() > self.share.held.fragments_max {
             return Err(Refusal::MetadataTooLong);
         }
         Ok(())
