@@ -17,9 +17,10 @@ use tokio::{
 };
 
 use super::{
+    ending::{Ending, close_gently},
     handle::{Handle, Order},
     introduction::{Introduced, introduce},
-    link::{Ending, Link, close_gently},
+    link::Link,
     links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,

@@ -34,8 +34,11 @@
 mod accept;
 mod assembly;
 mod bucket;
+mod control;
+mod deadline;
 mod departure;
 mod dispatch;
+mod ending;
 mod handle;
 mod inbound;
 mod introduction;
@@ -59,6 +62,7 @@ mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
+mod verdict;
 mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};

@@ -52,9 +52,4 @@ fn drain(requester: Client, responder: Client) {
     });
     let code = broker.exit_code(Duration::from_secs(10));
     assert_eq!(code, Some(0), "{pair}: {}", broker.errors());
-    client::say(&format!(
-        "{pair} {line} {:?}\n{}",
-        told.elapsed(),
-        broker.log()
-    ));
 }
