@@ -6,4 +6,5 @@ mod floors;
 mod interop;
 mod process;
 mod program;
+mod tck;
 mod tidy;

@@ -5,11 +5,14 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use jackfield_rsocket::net::FrameIo;
+
 use super::{
+    accept::address,
     item::Item,
     limits::Limits,
     outbox::{Outbox, Unplaced},
@@ -33,7 +36,11 @@ pub struct Handle {
     pub id: LinkId,
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
+    /// Of the certificate it showed in SETUP's TLS handshake.
+    certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
+    /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
+    queued: AtomicUsize,
     /// No new requests are to be sent to it.
     closing: AtomicBool,
     /// The same, while it has no transport.
@@ -66,20 +73,19 @@ pub(super) enum Order {
     GiveWay,
     /// End a session that has no transport, because there are too many of them.
     Forget,
+    /// Close now, because memory is short and most of it waits for this peer.
+    Shed,
 }
 
 impl Handle {
-    pub(super) fn new(
-        id: u64,
-        remote: Option<IpAddr>,
-        transport: &'static str,
-        limits: &Limits,
-    ) -> Arc<Self> {
+    pub(super) fn new(id: u64, io: &FrameIo, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             id: LinkId(id),
-            remote,
-            transport,
+            remote: address(io.peer()),
+            transport: io.kind().as_str(),
+            certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
+            queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             barred: AtomicBool::new(false),
@@ -105,6 +111,20 @@ impl Handle {
         !away.iter().any(|why| why.load(Ordering::Relaxed)) && !self.outbox.above_high()
     }
 
+    pub(super) fn set_queued(&self, bytes: usize) {
+        self.queued.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.bytes() + self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether the link has not been told to close at once.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self.order(), Order::Serve | Order::Drain)
+    }
+
     pub(super) fn stop_requests(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -121,6 +141,11 @@ impl Handle {
 
     fn door(&self) -> MutexGuard<'_, Door> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `io` shows the same certificate, or none as before: a token alone is no identity.
+    pub(super) fn is_same_peer(&self, io: &FrameIo) -> bool {
+        self.certificate == certificate(io)
     }
 
     /// Leaves a new transport for the session; the latest counts. Gives it back when the session has
@@ -161,7 +186,8 @@ impl Handle {
             1 => Order::Drain,
             2 => Order::Close,
             3 => Order::GiveWay,
-            _ => Order::Forget,
+            4 => Order::Forget,
+            _ => Order::Shed,
         }
     }
 
@@ -172,4 +198,8 @@ impl Handle {
         self.order.fetch_max(order as u64, Ordering::AcqRel);
         self.outbox.wake_owner();
     }
+}
+
+fn certificate(io: &FrameIo) -> Option<[u8; 32]> {
+    io.tls_identity().map(|identity| identity.fingerprint)
 }

@@ -52,7 +52,7 @@ impl Link {
             return;
         }
         let permitted = self.permits.take(self.now);
-        self.me.set_barred(self.permits.left(self.now) == Some(0));
+        self.show_lease();
         if !permitted {
             return opening.give_back(Untaken::NoLease);
         }
@@ -87,6 +87,13 @@ impl Link {
         self.push(&head[..len], request.body);
     }
 
+    /// Tells those who pick whether the peer's lease lets anything start.
+    pub(super) fn show_lease(&self) {
+        if let Some(left) = self.permits.left(self.now) {
+            self.me.set_barred(left == 0);
+        }
+    }
+
     fn on_payload(&mut self, ticket: &Arc<Ticket>, to: End, part: Part) {
         let Some(id) = self.stream_of(ticket, to) else {
             return;
@@ -119,7 +126,7 @@ impl Link {
 
     /// A part of an item was handed to the socket: the window moves when the item is whole.
     fn on_delivered(&mut self, id: StreamId, len: usize, whole: bool) {
-        let full = self.me.outbox.above_high();
+        let full = self.me.outbox.above_high() || self.plane.holds_credit();
         let Some(splice) = self.connection.get_mut(id) else {
             return;
         };

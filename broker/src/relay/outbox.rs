@@ -44,7 +44,9 @@ pub(super) struct Outbox {
     /// Bytes waiting, kept beside the lock so that others can look without it.
     bytes: AtomicUsize,
     high: usize,
-    hard: usize,
+    /// Falls to the high mark while memory is short.
+    hard: AtomicUsize,
+    hard_usual: usize,
     inner: Mutex<Inner>,
 }
 
@@ -86,7 +88,8 @@ impl Outbox {
         Self {
             bytes: AtomicUsize::new(0),
             high,
-            hard,
+            hard: AtomicUsize::new(hard),
+            hard_usual: hard,
             inner: Mutex::default(),
         }
     }
@@ -123,10 +126,16 @@ impl Outbox {
         held <= self.high / 8
     }
 
+    /// From now on the hard mark is where the high one is, or where it usually is.
+    pub(super) fn tighten(&self, tight: bool) {
+        let hard = if tight { self.high } else { self.hard_usual };
+        self.hard.store(hard, Ordering::Relaxed);
+    }
+
     /// Whether `len` more bytes stay below the hard mark.
     pub(super) fn below_hard(&self, len: usize) -> bool {
         let bytes = self.bytes();
-        bytes == 0 || bytes + len <= self.hard
+        bytes == 0 || bytes + len <= self.hard.load(Ordering::Relaxed)
     }
 
     /// Places an item, or gives it back. Room is looked for and taken in one step, so that several
@@ -138,7 +147,7 @@ impl Outbox {
             return Err(Unplaced::Gone(item));
         }
         let bytes = self.bytes();
-        if item.needs_room() && bytes > 0 && bytes + weight > self.hard {
+        if item.needs_room() && bytes > 0 && bytes + weight > self.hard.load(Ordering::Relaxed) {
             return Err(Unplaced::Full(item));
         }
         let Inner { sources, spare, .. } = &mut *inner;

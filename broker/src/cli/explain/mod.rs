@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 48] = [
+const PAGES: [&str; 50] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -74,6 +74,8 @@ const PAGES: [&str; 48] = [
     include_str!("pages/RST-910499.md"),
     include_str!("pages/RST-910503.md"),
     include_str!("pages/RST-910504.md"),
+    include_str!("pages/RST-910507.md"),
+    include_str!("pages/RST-910508.md"),
     include_str!("pages/RST-910520.md"),
     include_str!("pages/0x001.md"),
     include_str!("pages/0x002.md"),
