@@ -2,13 +2,15 @@
 //! it.
 
 use std::{
+    cell::RefCell,
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, id},
+    process::{Command, ExitStatus, id},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use crate::process::Process;
@@ -54,6 +56,8 @@ pub(crate) struct Broker {
     ws: String,
     http: String,
     admin: String,
+    /// Listeners besides those two, in the order of the configuration.
+    others: Vec<String>,
 }
 
 impl Broker {
@@ -61,7 +65,7 @@ impl Broker {
         Self::start_with(CONFIG)
     }
 
-    /// With another configuration, which listens like [`CONFIG`] does.
+    /// With another configuration, which first listens like [`CONFIG`] does.
     pub(crate) fn start_with(config: &str) -> Self {
         let folder = folder();
         fs::write(folder.join("jackfield.toml"), config).expect("a config file");
@@ -72,7 +76,14 @@ impl Broker {
         let process = Process::start("jackfield", command, &folder);
         let tcp = process.expect("ready line for tcp", |line| ready(line, "tcp://"));
         let ws = process.expect("ready line for ws", |line| ready(line, "ws://"));
-        let face = |line: &str| Some(ready(line, "http://")?.replace("http://", ""));
+        let others: RefCell<Vec<String>> = RefCell::default();
+        let face = |line: &str| {
+            let face = ready(line, "http://").map(|uri| uri.replace("http://", ""));
+            if face.is_none() {
+                others.borrow_mut().extend(ready(line, ""));
+            }
+            face
+        };
         let http = process.expect("ready line for http", face);
         let admin = process.expect("ready line for admin", face);
         Self {
@@ -82,7 +93,13 @@ impl Broker {
             ws,
             http,
             admin,
+            others: others.into_inner(),
         }
+    }
+
+    /// Where it listens besides [`CONFIG`], with the ports it got.
+    pub(crate) fn others(&self) -> &[String] {
+        &self.others
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -97,6 +114,19 @@ impl Broker {
     /// HOST:PORT for operators.
     pub(crate) fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// As an operator would: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// The exit code, once it has ended; panics if it does not within `limit`.
+    pub(crate) fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+        let status = self.process.wait(limit);
+        status.expect("the broker ends in time").code()
     }
 
     /// Everything it has logged.
@@ -138,6 +168,17 @@ impl Broker {
             .nth(1)
             .and_then(|n| n.parse::<u64>().ok());
         kib.expect("kB") * 1024
+    }
+
+    /// Tells it to end, as an operator does.
+    pub(crate) fn terminate(&self) {
+        let kill = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.process.wait(limit)
     }
 
     /// What the broker said on standard error, for a failure message.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield_rsocket::wire::Interaction;
+use jackfield_rsocket::wire::{ErrorCode, Interaction};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -168,6 +168,21 @@ impl Metrics {
     /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
     pub(super) fn session(&self, outcome: &str) {
         self.sessions.with_label_values(&[outcome]).inc();
+    }
+
+    /// How often something was refused for this reason.
+    #[cfg(test)]
+    pub(super) fn refusals(&self, reason: &str) -> u64 {
+        self.refused.with_label_values(&[reason]).get()
+    }
+
+    /// The engine refused to open a stream.
+    pub(super) fn refused_stream(&self, code: ErrorCode) {
+        let reason = match code {
+            ErrorCode::REJECTED => "streams",
+            _ => "malformed",
+        };
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// A connection was closed before it was served.

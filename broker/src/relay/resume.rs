@@ -13,11 +13,7 @@ use jackfield_rsocket::{
 };
 
 use super::{
-    accept::say_no,
-    handle::Order,
-    line::CannotResume,
-    link::{Ending, Link},
-    plane::Plane,
+    accept::say_no, ending::Ending, handle::Order, line::CannotResume, link::Link, plane::Plane,
     refusal::Untaken,
 };
 

@@ -11,6 +11,7 @@
 //! - loading plugins and reading files happen on threads of their own, never on the data plane
 //! - the first signal drains, the second ends at once
 
+mod certificates;
 mod descriptors;
 mod faces;
 mod machine;

@@ -12,6 +12,7 @@
 //! - every process ends with the value that started it
 
 mod client;
+mod drain;
 mod examples;
 mod known;
 mod matrix;

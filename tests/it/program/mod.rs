@@ -4,9 +4,12 @@ mod admin;
 mod bad_input;
 mod caller;
 mod demo;
+mod drain;
 mod kill;
+mod limits;
 mod memory;
 mod swap;
+mod tls;
 
 use std::{future::Future, time::Duration};
 
