@@ -33,6 +33,9 @@ impl Check {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let loaded = load(&self.config.surroundings(&[]));
         let loaded = loaded.map_err(|problems| self.refuse(&problems))?;
+        if !loaded.doubts.is_empty() {
+            return Err(self.refuse(&loaded.doubts));
+        }
         check_plugins(&loaded)?.map_err(|errors| self.refuse(&loaded.place(&errors)))?;
         let files: Vec<String> = loaded
             .files

@@ -94,9 +94,13 @@ fn explain_ends_with_2_for_what_has_no_page() {
 #[test]
 fn every_code_of_the_relay_has_a_page() {
     let refusals = include_str!("../relay/refusal.rs").replace('_', "");
-    let log = include_str!("../relay/accept.rs");
+    let logs = [
+        include_str!("../relay/accept.rs"),
+        include_str!("../relay/link.rs"),
+        include_str!("../relay/resume.rs"),
+    ];
     let mut codes = 0;
-    for text in [refusals.as_str(), log] {
+    for text in [refusals.as_str()].into_iter().chain(logs) {
         // Runs of six digits.
         for run in text
             .split(|c: char| !c.is_ascii_digit())

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jackfield_rsocket::net::Uri;
+use jackfield_rsocket::engine::lease::LeasePolicy;
 
 use crate::{
     chain::ChainConfig,
@@ -15,11 +15,13 @@ use crate::{
 };
 
 use super::{
-    address::{HostPort, check_advertised, default_listeners, parse_listener},
+    address::{HostPort, check_advertised},
     layers::Surroundings,
+    listeners::{self, Listener, Socket},
     plugins,
     reader::{Placed, Reader, Section},
-    source::mask_user,
+    tree::Value,
+    units::parse_size,
 };
 
 /// A configuration in which everything has been checked.
@@ -29,8 +31,11 @@ pub struct Config {
     pub log: telemetry::LogConfig,
     /// In the order they were written; never empty.
     pub listeners: Vec<Listener>,
+    pub socket: Socket,
     pub http: HttpFace,
     pub admin: AdminFace,
+    /// Of the whole process.
+    pub memory: MemoryLimit,
     pub limits: Limits,
     pub routing: Routing,
     pub cluster: Cluster,
@@ -43,13 +48,6 @@ pub struct Node {
     /// Of the data plane.
     pub threads: usize,
     pub data_dir: PathBuf,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub uri: Uri,
-    /// The URI that clients are told of, when it is not the listener's own.
-    pub advertise: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +69,48 @@ pub struct Cluster {
     pub brokers: Vec<String>,
 }
 
+/// How much memory the process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Per cent of the machine or cgroup.
+    Share(u8),
+    Size(u64),
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self::Share(50)
+    }
+}
+
+impl MemoryLimit {
+    /// In bytes, of what is available; none for a share of nobody knows what.
+    pub fn of(self, available: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Share(percent) => available.map(|bytes| bytes / 100 * u64::from(percent)),
+            Self::Size(bytes) => Some(bytes),
+        }
+    }
+
+    /// A size or a percentage; the error says what to write.
+    fn parse(text: &str) -> Result<Self, String> {
+        let todo = "write a share such as \"50%\", or a size such as \"2GiB\"";
+        let Some(percent) = text.trim().strip_suffix('%') else {
+            let bytes = parse_size(text).map_err(|_| todo)?;
+            return match bytes {
+                MEMORY_MIN.. => Ok(Self::Size(bytes)),
+                _ => Err("write at least \"32MiB\", with which nothing but trying out goes".into()),
+            };
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(Self::Share(percent)),
+            _ => Err(todo.into()),
+        }
+    }
+}
+
+/// Less is used before the first connection.
+const MEMORY_MIN: u64 = 32 << 20;
 const FRAME_MAX: u64 = 16_777_215;
 const FRAME_MIN: u64 = 64;
 const HTTP_PORT: u16 = 9998;
@@ -86,11 +126,13 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
     let public = Public::check(reader);
     Config {
         log: log(reader),
-        listeners: listeners(reader, &public),
+        listeners: listeners::listeners(reader, &public),
+        socket: listeners::socket(reader),
         http: HttpFace {
             listen: http_listen(reader, &public),
         },
         admin: admin(reader, &node.data_dir),
+        memory: memory(reader),
         limits: limits(reader),
         routing: routing(reader),
         cluster: cluster(reader),
@@ -156,7 +198,7 @@ fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
 }
 
 /// Whether listeners beyond loopback are allowed, and the words for when they are not.
-struct Public {
+pub(super) struct Public {
     allowed: bool,
 }
 
@@ -172,52 +214,13 @@ impl Public {
         }
     }
 
-    fn check_bind(&self, section: &Section<'_>, key: &str, address: &HostPort) {
+    pub(super) fn check_bind(&self, section: &Section<'_>, key: &str, address: &HostPort) {
         if !self.allowed && !address.is_loopback() {
             let what = format!("binds {address}, which others can reach, without authentication");
             let todo = "bind 127.0.0.1, or set auth.allow-public-without-auth = true if the network is trusted";
             section.wrong(key, what, todo);
         }
     }
-}
-
-fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    let sections = reader.sections("listen");
-    for section in &sections {
-        let uri = listener_uri(section);
-        let advertise = section
-            .read("advertise", check_advertised)
-            .map(|placed| placed.value);
-        let Some(uri) = uri else { continue };
-        let address = HostPort::of(&uri);
-        public.check_bind(section, "uri", &address);
-        let taken = |other: &Listener| HostPort::of(&other.uri) == address && address.port != 0;
-        if listeners.iter().any(taken) {
-            let what = format!("binds {address}, and so does a listener before it");
-            section.wrong("uri", what, "give each listener a port of its own");
-        }
-        listeners.push(Listener { uri, advertise });
-    }
-    if sections.is_empty() {
-        let listener = |uri| Listener {
-            uri,
-            advertise: None,
-        };
-        listeners.extend(default_listeners().into_iter().map(listener));
-    }
-    listeners
-}
-
-fn listener_uri(section: &Section<'_>) -> Option<Uri> {
-    if section.node("uri").is_none() {
-        section.wrong("uri", "is missing", "add uri = \"tcp://127.0.0.1:9999\"");
-    }
-    let text = section.text("uri")?.value;
-    let wrong = |(what, todo): (String, String)| {
-        section.wrong("uri", format!("`{}` {what}", mask_user(text)), todo);
-    };
-    parse_listener(text).map_err(wrong).ok()
 }
 
 fn http_listen(reader: &Reader<'_>, public: &Public) -> HostPort {
@@ -246,6 +249,24 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
     }
 }
 
+fn memory(reader: &Reader<'_>) -> MemoryLimit {
+    let section = reader.section("limits");
+    // A bare number is bytes, as everywhere.
+    let number = match section.node("memory").map(|node| &node.value) {
+        Some(Value::Integer(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    match number {
+        None => section
+            .read("memory", MemoryLimit::parse)
+            .map(|placed| placed.value),
+        Some(number) => MemoryLimit::parse(&number)
+            .map_err(|todo| section.wrong("memory", format!("is {number}"), todo))
+            .ok(),
+    }
+    .unwrap_or_default()
+}
+
 fn limits(reader: &Reader<'_>) -> Limits {
     let section = reader.section("limits");
     let default = Limits::default();
@@ -264,6 +285,15 @@ fn limits(reader: &Reader<'_>) -> Limits {
         outbox_hard: size("outbox-hard", 1, most, default.outbox_hard),
         credit_window: size("credit-window", 1, most, default.credit_window),
         message: size("message", 1, most, default.message),
+        assembly_timeout: section
+            .duration("assembly-timeout")
+            .unwrap_or(default.assembly_timeout),
+        metadata: size("metadata", 1, most, default.metadata),
+        metadata_fragments: count("metadata-fragments", default.metadata_fragments),
+        metadata_timeout: section
+            .duration("metadata-timeout")
+            .unwrap_or(default.metadata_timeout),
+        pause: section.duration("pause").unwrap_or(default.pause),
         pending: count("pending", default.pending),
         pending_per_address: count("pending-per-address", default.pending_per_address),
         setup_timeout: section
@@ -272,12 +302,34 @@ fn limits(reader: &Reader<'_>) -> Limits {
         stall: section.duration("stall").unwrap_or(default.stall),
         streams: count("streams", default.streams),
         fire_and_forget: count("fire-and-forget", default.fire_and_forget),
+        lease: lease(reader),
+        resume_window: section
+            .duration("resume-window")
+            .unwrap_or(default.resume_window),
+        resume_bytes: size("resume-bytes", 1, most, default.resume_bytes),
+        parked_sessions: section
+            .integer("parked-sessions", 0..=COUNT_MAX)
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(default.parked_sessions),
+        parked_bytes: size("parked-bytes", 1, most, default.parked_bytes),
     };
     if limits.outbox > limits.outbox_hard {
         let what = "is above limits.outbox-hard";
         section.wrong("outbox", what, "raise outbox-hard, or lower outbox");
     }
     limits
+}
+
+fn lease(reader: &Reader<'_>) -> LeasePolicy {
+    let section = reader.section("lease");
+    let default = Limits::default().lease;
+    let requests = section.count("requests", COUNT_MAX);
+    LeasePolicy {
+        requests: requests
+            .and_then(|requests| u32::try_from(requests).ok())
+            .unwrap_or(default.requests),
+        ttl: section.duration("ttl").unwrap_or(default.ttl),
+    }
 }
 
 const BALANCES: [(&str, Balance); 3] = [

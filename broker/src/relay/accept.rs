@@ -1,26 +1,38 @@
 //! From a socket to a link: admission, handshake, SETUP, registration.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use jackfield_rsocket::{
-    engine::check_first,
+    engine::{First, Offer, judge_first},
     net::{Accepted, Body, FrameIo, Listener, Peer},
     wire::{ErrorCode, ErrorFrame, Frame, StreamId},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    ending::{Ending, close_gently},
     handle::{Handle, Order},
     introduction::{Introduced, introduce},
-    link::{Ending, Link, close_gently},
-    links::Admission,
+    link::Link,
+    links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,
+    resume::{Claim, Returning, come_back},
 };
 use crate::directory::{Instance, Registered};
+
+/// Refused connections that are told why at the same time; the others are just closed.
+const TURNED_AWAY_MAX: usize = 64;
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
+/// What is read of them: an ordinary SETUP, so that closing does not reset the connection.
+const TURNED_AWAY_FRAME: usize = 64 * 1024;
 
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
@@ -35,6 +47,7 @@ pub(super) async fn accept(
     threads: Vec<mpsc::Sender<Arrival>>,
 ) {
     let mut turn = 0;
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -52,6 +65,7 @@ pub(super) async fn accept(
                 if plane.links.may_log("RST-500400") {
                     tracing::warn!(code = "RST-500400", limit = full.as_str(), peer = %accepted.peer(), "connection refused");
                 }
+                turn_away(accepted, full, &turned_away);
                 continue;
             }
         };
@@ -67,9 +81,27 @@ pub(super) async fn accept(
     }
 }
 
+/// Tells a refused connection why, unless many are being told already: a flood gets silence.
+fn turn_away(accepted: Accepted, full: Full, room: &Arc<Semaphore>) {
+    let Ok(permit) = room.clone().try_acquire_owned() else {
+        return;
+    };
+    tokio::spawn(async move {
+        let told = async {
+            if let Ok(mut io) = accepted.open(TURNED_AWAY_FRAME).await {
+                say_no(&mut io, ErrorCode::REJECTED_SETUP, full.text()).await;
+            }
+        };
+        let _ = tokio::time::timeout(TURNED_AWAY_TIME, told).await;
+        drop(permit);
+    });
+}
+
 pub(super) fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Address(address) => Some(address.ip()),
+        // Of this machine, like everybody at loopback.
+        Peer::Unix => Some(Ipv4Addr::LOCALHOST.into()),
         _ => None,
     }
 }
@@ -119,12 +151,17 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         }
     };
     let peer = io.peer();
-    let first = timeout_at(deadline, first_frame(&mut io)).await;
+    let first = timeout_at(deadline, first_frame(&mut io, plane)).await;
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
-        Ok(introduced) => {
+        Ok(Arrived::New(introduced)) => {
             drop(admission);
-            register(io, introduced, plane, thread).await
+            register(io, *introduced, plane, thread).await
+        }
+        Ok(Arrived::Back(resume)) => {
+            drop(admission);
+            come_back(Returning::new(io, resume), plane).await;
+            None
         }
         Err(Some((code, text))) => {
             if plane.links.may_log("RST-500406") {
@@ -146,7 +183,10 @@ fn handshake_failed(plane: &Plane, peer: &str, error: &str) {
 }
 
 /// Reads and judges the first frame. The error is what to answer, if anything.
-async fn first_frame(io: &mut FrameIo) -> Result<Introduced, Option<(ErrorCode, String)>> {
+async fn first_frame(
+    io: &mut FrameIo,
+    plane: &Plane,
+) -> Result<Arrived, Option<(ErrorCode, String)>> {
     let bytes = match io.next_frame().await {
         Some(Ok(bytes)) => bytes,
         Some(Err(error)) => {
@@ -157,9 +197,27 @@ async fn first_frame(io: &mut FrameIo) -> Result<Introduced, Option<(ErrorCode, 
         }
         None => return Err(None),
     };
-    let setup = check_first(Frame::decode(&bytes))
+    let offer = Offer {
+        resume: plane.limits.parked_sessions > 0,
+        lease: true,
+    };
+    let first = judge_first(Frame::decode(&bytes), offer)
         .map_err(|refused| Some((refused.code, format!("RST-500402: {}", refused.text))))?;
-    introduce(&setup, address(io.peer()), io.kind().as_str()).map_err(setup_refused)
+    match first {
+        First::Resume(resume) => Ok(Arrived::Back(Claim::of(&resume))),
+        First::Setup { setup, token } => {
+            introduce(&setup, token, address(io.peer()), io.kind().as_str())
+                .map(|introduced| Arrived::New(Box::new(introduced)))
+                .map_err(setup_refused)
+        }
+    }
+}
+
+/// What a first frame wants.
+enum Arrived {
+    New(Box<Introduced>),
+    /// A session that is known goes on.
+    Back(Claim),
 }
 
 fn setup_refused(refusal: Refusal) -> Option<(ErrorCode, String)> {
@@ -177,9 +235,20 @@ async fn register(
     plane: &Arc<Plane>,
     thread: usize,
 ) -> Option<Link> {
-    let remote = address(io.peer());
     let transport = io.kind().as_str();
-    let me = Handle::new(plane.links.next_id(), remote, transport, &plane.limits);
+    let me = Handle::new(plane.links.next_id(), &io, &plane.limits);
+    if let Some(token) = &introduced.token
+        && plane.sessions.enter(token, &me).is_err()
+    {
+        plane.refused(&Refusal::TokenInUse, &me);
+        say_no(
+            &mut io,
+            ErrorCode::REJECTED_SETUP,
+            &Refusal::TokenInUse.text(),
+        )
+        .await;
+        return None;
+    }
     let services = std::mem::take(&mut introduced.services);
     let instance = match introduced.app.take() {
         None => None,
@@ -192,6 +261,9 @@ async fn register(
             }
             Err(error) => {
                 let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                if let Some(token) = &introduced.token {
+                    plane.sessions.leave(token, me.id);
+                }
                 plane.refused(&refusal, &me);
                 say_no(&mut io, refusal.code(), &refusal.text()).await;
                 return None;
@@ -227,7 +299,7 @@ fn give_way(earlier: &Instance<Arc<Handle>>, newer: &Instance<Arc<Handle>>) {
     earlier.link.give_order(Order::GiveWay);
 }
 
-async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {
+pub(super) async fn say_no(io: &mut FrameIo, code: ErrorCode, text: &str) {
     let mut frame = bytes::BytesMut::new();
     ErrorFrame::new(code, text.as_bytes()).encode(StreamId::CONNECTION, &mut frame);
     io.push(&frame, Body::Copy(b""));

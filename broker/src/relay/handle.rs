@@ -4,15 +4,19 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use jackfield_rsocket::net::FrameIo;
+
 use super::{
+    accept::address,
     item::Item,
     limits::Limits,
     outbox::{Outbox, Unplaced},
+    resume::Returning,
     ticket::Ticket,
 };
 
@@ -32,11 +36,29 @@ pub struct Handle {
     pub id: LinkId,
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
+    /// Of the certificate it showed in SETUP's TLS handshake.
+    certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
+    /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
+    queued: AtomicUsize,
     /// No new requests are to be sent to it.
     closing: AtomicBool,
+    /// The same, while it has no transport.
+    parked: AtomicBool,
+    /// The same, while its peer has granted no lease.
+    barred: AtomicBool,
+    door: Mutex<Door>,
+    knocked: AtomicBool,
     /// The owner is to announce CONNECTION_CLOSE, or to end.
     order: AtomicU64,
+}
+
+/// Where a new transport for the session is left.
+#[derive(Debug)]
+enum Door {
+    Open(Option<Box<Returning>>),
+    /// The session has ended.
+    Shut,
 }
 
 /// What the broker asks of a link's owner.
@@ -49,21 +71,26 @@ pub(super) enum Order {
     Close,
     /// Close now, because a newer connection of the same application takes over.
     GiveWay,
+    /// End a session that has no transport, because there are too many of them.
+    Forget,
+    /// Close now, because memory is short and most of it waits for this peer.
+    Shed,
 }
 
 impl Handle {
-    pub(super) fn new(
-        id: u64,
-        remote: Option<IpAddr>,
-        transport: &'static str,
-        limits: &Limits,
-    ) -> Arc<Self> {
+    pub(super) fn new(id: u64, io: &FrameIo, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             id: LinkId(id),
-            remote,
-            transport,
+            remote: address(io.peer()),
+            transport: io.kind().as_str(),
+            certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
+            queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            barred: AtomicBool::new(false),
+            door: Mutex::new(Door::Open(None)),
+            knocked: AtomicBool::new(false),
             order: AtomicU64::new(0),
         })
     }
@@ -80,11 +107,77 @@ impl Handle {
 
     /// Whether new requests may be sent to the link.
     pub(super) fn usable(&self) -> bool {
-        !self.closing.load(Ordering::Relaxed) && !self.outbox.above_high()
+        let away = [&self.closing, &self.parked, &self.barred];
+        !away.iter().any(|why| why.load(Ordering::Relaxed)) && !self.outbox.above_high()
+    }
+
+    pub(super) fn set_queued(&self, bytes: usize) {
+        self.queued.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.bytes() + self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether the link has not been told to close at once.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self.order(), Order::Serve | Order::Drain)
     }
 
     pub(super) fn stop_requests(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the session has no transport now.
+    pub(super) fn set_parked(&self, parked: bool) {
+        self.parked.store(parked, Ordering::Relaxed);
+    }
+
+    /// Whether the peer's lease lets nothing start now.
+    pub(super) fn set_barred(&self, barred: bool) {
+        self.barred.store(barred, Ordering::Relaxed);
+    }
+
+    fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `io` shows the same certificate, or none as before: a token alone is no identity.
+    pub(super) fn is_same_peer(&self, io: &FrameIo) -> bool {
+        self.certificate == certificate(io)
+    }
+
+    /// Leaves a new transport for the session; the latest counts. Gives it back when the session has
+    /// ended.
+    pub(super) fn knock(&self, returning: Returning) -> Result<(), Box<Returning>> {
+        let returning = Box::new(returning);
+        match &mut *self.door() {
+            Door::Open(place) => *place = Some(returning),
+            Door::Shut => return Err(returning),
+        }
+        self.knocked.store(true, Ordering::Release);
+        self.outbox.wake_owner();
+        Ok(())
+    }
+
+    /// For the owner: the transport that was left, if any.
+    pub(super) fn answer_door(&self) -> Option<Box<Returning>> {
+        if !self.knocked.load(Ordering::Relaxed) || !self.knocked.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        match &mut *self.door() {
+            Door::Open(place) => place.take(),
+            Door::Shut => None,
+        }
+    }
+
+    /// For the owner: the session has ended.
+    pub(super) fn shut_door(&self) -> Option<Box<Returning>> {
+        match std::mem::replace(&mut *self.door(), Door::Shut) {
+            Door::Open(left) => left,
+            Door::Shut => None,
+        }
     }
 
     pub(super) fn order(&self) -> Order {
@@ -92,7 +185,9 @@ impl Handle {
             0 => Order::Serve,
             1 => Order::Drain,
             2 => Order::Close,
-            _ => Order::GiveWay,
+            3 => Order::GiveWay,
+            4 => Order::Forget,
+            _ => Order::Shed,
         }
     }
 
@@ -103,4 +198,8 @@ impl Handle {
         self.order.fetch_max(order as u64, Ordering::AcqRel);
         self.outbox.wake_owner();
     }
+}
+
+fn certificate(io: &FrameIo) -> Option<[u8; 32]> {
+    io.tls_identity().map(|identity| identity.fingerprint)
 }

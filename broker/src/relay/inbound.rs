@@ -9,9 +9,10 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    ending::Ending,
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
-    link::{Ending, Link},
+    link::Link,
     outbox::Unplaced,
     refusal::{Outcome, Refusal},
     splice::{Far, Near, Splice, outcome_of},
@@ -103,19 +104,46 @@ impl Link {
                 owner, code, data, ..
             } => self.on_failed(owner, code, data),
             Event::Refused { id, code, text } => {
+                self.plane.metrics.refused_stream(code);
                 self.send_error(id, code, format!("RST-910400: {text}").as_bytes());
             }
-            Event::Ping { data } => self.on_ping(data),
+            Event::Ping { position, data } => {
+                if self.on_position(position) {
+                    self.on_ping(data);
+                }
+            }
+            Event::Pong { position } => {
+                self.on_position(position);
+            }
+            Event::Lease {
+                ttl_ms, requests, ..
+            } => {
+                self.permits.granted(ttl_ms, requests, self.now);
+                self.show_lease();
+            }
             Event::Draining => self.on_peer_draining(),
             Event::Closed { code, data } => {
                 let why = String::from_utf8_lossy(data);
                 self.ending = Some(Ending::Peer(format!("peer ended with {code}: {why}")));
             }
-            Event::Violation(Violation { code, text }) => {
-                let text = format!("RST-910400: {text}");
-                self.ending = Some(Ending::Error { code, text });
-            }
+            Event::Violation(violation) => self.on_violation(violation),
         }
+    }
+
+    fn on_violation(&mut self, violation: Violation) {
+        let text = format!("RST-910400: {}", violation.text);
+        let code = violation.code;
+        self.ending = Some(Ending::Error { code, text });
+    }
+
+    /// The peer has received so much of what was sent. False when it cannot have.
+    fn on_position(&mut self, position: u64) -> bool {
+        let acknowledged = self.line.acknowledge(position);
+        let good = acknowledged.is_ok();
+        if let Err(violation) = acknowledged {
+            self.on_violation(violation);
+        }
+        good
     }
 
     fn after_near(&mut self, id: StreamId, forwarded: Result<(), Refusal>, part: Fragment) {
@@ -332,5 +360,10 @@ fn body_of(bytes: &Bytes, from: usize) -> (Bytes, usize) {
     if bytes.len() < SHARE_MIN {
         return own(&bytes[from..]);
     }
-    (bytes.slice(from..), bytes.len().max(READ_BUFFER))
+    (bytes.slice(from..), pinned_by(bytes))
+}
+
+/// What a slice of a frame keeps in memory.
+pub(super) fn pinned_by(bytes: &Bytes) -> usize {
+    bytes.len().max(READ_BUFFER)
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use jackfield_rsocket::{
-    engine::KeepaliveTimer,
+    engine::{KeepaliveTimer, resume::Token},
     metadata::{AppMetadata, Composite, Mime, Service, ServiceRegistry},
     wire::Setup,
 };
 
-use super::{link::now, refusal::Refusal};
+use super::{deadline::now, refusal::Refusal};
 use crate::directory::App;
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
@@ -53,12 +53,17 @@ pub(super) struct Introduced {
     /// None: anonymous, and cannot register.
     pub(super) app: Option<App>,
     pub(super) services: Vec<Service>,
+    /// Both sides keep to leases.
+    pub(super) lease: bool,
+    /// The session may be resumed.
+    pub(super) token: Option<Token>,
 }
 
 /// Reads the entries that introduce an application. The order of the refusals is the archived
 /// broker's.
 pub(super) fn introduce(
     setup: &Setup<'_>,
+    token: Option<Token>,
     remote: Option<IpAddr>,
     transport: &'static str,
 ) -> Result<Introduced, Refusal> {
@@ -106,6 +111,8 @@ pub(super) fn introduce(
         app_name: app.as_ref().map_or("", |app| app.name.as_str()).into(),
         app,
         services,
+        lease: setup.lease,
+        token,
     })
 }
 

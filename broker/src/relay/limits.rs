@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jackfield_rsocket::engine::lease::LeasePolicy;
+
 /// The checked form of `[limits]`: every bound of the data plane. Sizes are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -15,6 +17,16 @@ pub struct Limits {
     pub credit_window: usize,
     /// One message, all fragments together.
     pub message: usize,
+    /// From a message's first fragment to its last.
+    pub assembly_timeout: Duration,
+    /// What requests hold whose metadata arrives in fragments, all those of one connection together.
+    pub metadata: usize,
+    /// Fragments behind the first that such a request may take.
+    pub metadata_fragments: usize,
+    /// From its first fragment to the last of its metadata.
+    pub metadata_timeout: Duration,
+    /// How long a source of bytes that nobody granted credit for is not read.
+    pub pause: Duration,
     /// Connections that have not finished SETUP.
     pub pending: usize,
     /// The same, from one address.
@@ -26,6 +38,16 @@ pub struct Limits {
     pub streams: usize,
     /// Fire-and-forget requests of one connection, per second; more are dropped and counted.
     pub fire_and_forget: usize,
+    /// What the broker grants to a client that asks for leases.
+    pub lease: LeasePolicy,
+    /// How long a session is kept without a transport.
+    pub resume_window: Duration,
+    /// What one session keeps of what it sent, in bytes.
+    pub resume_bytes: usize,
+    /// Sessions without a transport; zero: none can be resumed.
+    pub parked_sessions: usize,
+    /// What they hold all together, in bytes.
+    pub parked_bytes: usize,
 }
 
 impl Default for Limits {
@@ -37,12 +59,25 @@ impl Default for Limits {
             outbox_hard: 64 << 20,
             credit_window: 1 << 20,
             message: 64 << 20,
+            assembly_timeout: Duration::from_secs(60),
+            metadata: 64 << 10,
+            metadata_fragments: 16,
+            metadata_timeout: Duration::from_secs(5),
+            pause: Duration::from_millis(50),
             pending: 1024,
             pending_per_address: 128,
             setup_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             streams: 65_536,
             fire_and_forget: 100_000,
+            lease: LeasePolicy {
+                requests: 10_000,
+                ttl: Duration::from_secs(10),
+            },
+            resume_window: Duration::from_secs(60),
+            resume_bytes: 1 << 20,
+            parked_sessions: 4096,
+            parked_bytes: 256 << 20,
         }
     }
 }

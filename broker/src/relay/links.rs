@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::{
     Limits,
     handle::{Handle, LinkId, Order},
+    pressure::{MemoryStage, Pressure},
 };
 use crate::telemetry::RateLimit;
 
@@ -27,6 +28,7 @@ pub(super) struct Links {
     pending_max: usize,
     pending_per_address: usize,
     connections_max: usize,
+    pressure: Arc<Pressure>,
     draining: AtomicBool,
     cut: AtomicUsize,
     /// Told whenever a link is gone.
@@ -57,6 +59,8 @@ pub(super) enum Full {
     Pending,
     PendingFromAddress,
     Draining,
+    /// The process is short of memory.
+    Memory,
 }
 
 impl Full {
@@ -66,12 +70,26 @@ impl Full {
             Self::Pending => "pending",
             Self::PendingFromAddress => "pending_per_address",
             Self::Draining => "draining",
+            Self::Memory => "memory_connections",
+        }
+    }
+
+    /// What the peer reads.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Connections => "RST-500400: limits.connections is reached; try again later",
+            Self::Pending => "RST-500400: limits.pending is reached; try again later",
+            Self::PendingFromAddress => {
+                "RST-500400: limits.pending-per-address is reached; finish SETUP on the others first"
+            }
+            Self::Draining => "RST-910503: broker is draining; connect to another one",
+            Self::Memory => "RST-910507: broker is short of memory; try again later",
         }
     }
 }
 
 impl Links {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, pressure: Arc<Pressure>) -> Self {
         Self {
             live: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -79,6 +97,7 @@ impl Links {
             pending_max: limits.pending,
             pending_per_address: limits.pending_per_address,
             connections_max: limits.connections,
+            pressure,
             draining: AtomicBool::new(false),
             cut: AtomicUsize::new(0),
             gone: Notify::new(),
@@ -90,6 +109,9 @@ impl Links {
     pub(super) fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Result<Admission, Full> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Full::Draining);
+        }
+        if self.pressure.at_least(MemoryStage::RefuseConnections) {
+            return Err(Full::Memory);
         }
         let live = lock(&self.live).len();
         let mut pending = lock(&self.pending);
@@ -119,7 +141,10 @@ impl Links {
     }
 
     pub(super) fn enter(&self, handle: &Arc<Handle>) {
-        lock(&self.live).insert(handle.id, handle.clone());
+        let mut live = lock(&self.live);
+        live.insert(handle.id, handle.clone());
+        handle.outbox.tighten(self.tight());
+        drop(live);
         if self.draining.load(Ordering::Acquire) {
             handle.give_order(Order::Drain);
         }
@@ -153,6 +178,39 @@ impl Links {
             .values()
             .map(|handle| handle.outbox.bytes())
             .sum()
+    }
+
+    /// New requests and connections follow the stage by themselves; outboxes are told.
+    pub(super) fn set_memory_stage(&self, stage: MemoryStage) {
+        let live = lock(&self.live);
+        self.pressure.set(stage);
+        let tight = self.tight();
+        live.values()
+            .for_each(|handle| handle.outbox.tighten(tight));
+    }
+
+    fn tight(&self) -> bool {
+        self.pressure.at_least(MemoryStage::RefuseConnections)
+    }
+
+    /// Has the link close for which most is waiting, if that is `least` or more. Returns how much.
+    pub(super) fn shed(&self, least: usize) -> Option<usize> {
+        let live = lock(&self.live);
+        let (bytes, largest) = live
+            .values()
+            .filter(|handle| handle.stays())
+            .map(|handle| (handle.waiting(), handle))
+            .max_by_key(|(bytes, _)| *bytes)?;
+        if bytes < least {
+            return None;
+        }
+        let largest = largest.clone();
+        drop(live);
+        largest.give_order(Order::Shed);
+        if self.may_log("RST-910508") {
+            tracing::warn!(code = "RST-910508", link = %largest.id, bytes, "memory is short: the connection for which most is waiting is closed");
+        }
+        Some(bytes)
     }
 
     pub(super) fn draining(&self) -> bool {

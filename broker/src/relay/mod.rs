@@ -13,16 +13,19 @@
 //!
 //! | queue | bound | when full |
 //! |---|---|---|
-//! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to 50 ms |
+//! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to `pause` |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
 //! | socket writer | 128 KiB and one frame | the outbox waits |
-//! | metadata of fragmented requests | 64 KiB per connection, 16 fragments, 5 s | INVALID |
-//! | a message in fragments | `message`, 60 s | its stream is cancelled on both sides |
+//! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
+//! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
-//! | half-open connections | `pending`, per address | the newest is closed |
+//! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
+//! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
+//! | half-open connections | `pending`, per address | the newest is refused |
 //! | arrivals at a thread | 1024 | the listener waits |
+//! | all memory | `memory`, measured by `server` | the stages of `pressure` |
 //!
 //! A connection never leaves its thread: the plane is `threads` single-threaded runtimes.
 //!
@@ -31,8 +34,11 @@
 mod accept;
 mod assembly;
 mod bucket;
+mod control;
+mod deadline;
 mod departure;
 mod dispatch;
+mod ending;
 mod handle;
 mod inbound;
 mod introduction;
@@ -45,19 +51,23 @@ mod metrics;
 mod outbound;
 mod outbox;
 mod plane;
+mod pressure;
 mod random;
 mod refusal;
+mod resume;
 mod rewrite;
 mod routes;
 mod routing;
+mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
+mod verdict;
 mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use jackfield_rsocket::net::{FrameIo, Listener, Uri};
+use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
@@ -68,6 +78,7 @@ pub use handle::{Handle, LinkId};
 pub use limits::Limits;
 pub use links::ConnectionView;
 pub use metrics::Metrics;
+pub use pressure::MemoryStage;
 pub use refusal::{Outcome, Refusal};
 pub use routing::{Routing, ServiceRule};
 
@@ -116,8 +127,8 @@ impl Relay {
     }
 
     /// Binds, and accepts until the returned listener is dropped.
-    pub async fn listen(&self, uri: &Uri) -> io::Result<Listening> {
-        let listener = Listener::bind(uri).await?;
+    pub async fn listen(&self, uri: &Uri, options: &ListenOptions) -> io::Result<Listening> {
+        let listener = Listener::bind_with(uri, options).await?;
         let uri = listener.uri().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());
@@ -153,6 +164,25 @@ impl Relay {
             .metrics
             .outbox_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let parked = self.plane.sessions.parked();
+        self.plane
+            .metrics
+            .parked
+            .set(i64::try_from(parked).unwrap_or(i64::MAX));
+    }
+
+    /// From now on this much is given up for want of memory.
+    pub fn set_memory_stage(&self, stage: MemoryStage) {
+        self.plane.links.set_memory_stage(stage);
+        self.plane.metrics.memory_stage.set(stage as i64);
+    }
+
+    /// Closes the link for which most is waiting, if that is `least` bytes or more. Returns how much
+    /// it was.
+    pub fn shed(&self, least: usize) -> Option<usize> {
+        let shed = self.plane.links.shed(least)?;
+        self.plane.metrics.slow_peer("shed");
+        Some(shed)
     }
 
     /// New requests follow the new rules; running ones are not touched.

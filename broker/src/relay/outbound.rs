@@ -12,7 +12,7 @@ use super::{
     inbound::{SHARE_MIN, tell_credit},
     item::{Close, Item, Opening, Part},
     link::Link,
-    refusal::Outcome,
+    refusal::{Outcome, Untaken},
     shaper::Shaper,
     splice::{Far, Splice, outcome_of},
     ticket::{End, Ticket},
@@ -48,6 +48,14 @@ impl Link {
         if let Err(exhausted) = self.connection.can_open() {
             return opening.give_back(exhausted.into());
         }
+        if opening.ticket().is_withdrawn() {
+            return;
+        }
+        let permitted = self.permits.take(self.now);
+        self.show_lease();
+        if !permitted {
+            return opening.give_back(Untaken::NoLease);
+        }
         let ticket = opening.ticket().clone();
         let Some((request, load)) = opening.sent() else {
             return;
@@ -77,6 +85,13 @@ impl Link {
             6
         };
         self.push(&head[..len], request.body);
+    }
+
+    /// Tells those who pick whether the peer's lease lets anything start.
+    pub(super) fn show_lease(&self) {
+        if let Some(left) = self.permits.left(self.now) {
+            self.me.set_barred(left == 0);
+        }
     }
 
     fn on_payload(&mut self, ticket: &Arc<Ticket>, to: End, part: Part) {
@@ -111,7 +126,7 @@ impl Link {
 
     /// A part of an item was handed to the socket: the window moves when the item is whole.
     fn on_delivered(&mut self, id: StreamId, len: usize, whole: bool) {
-        let full = self.me.outbox.above_high();
+        let full = self.me.outbox.above_high() || self.plane.holds_credit();
         let Some(splice) = self.connection.get_mut(id) else {
             return;
         };

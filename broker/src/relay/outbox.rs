@@ -26,7 +26,11 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{handle::LinkId, item::Item, ticket::Ticket};
+use super::{
+    handle::LinkId,
+    item::{Item, Opening},
+    ticket::Ticket,
+};
 
 /// Bytes one source may send per turn of the round robin.
 const QUANTUM: usize = 16 * 1024;
@@ -40,7 +44,9 @@ pub(super) struct Outbox {
     /// Bytes waiting, kept beside the lock so that others can look without it.
     bytes: AtomicUsize,
     high: usize,
-    hard: usize,
+    /// Falls to the high mark while memory is short.
+    hard: AtomicUsize,
+    hard_usual: usize,
     inner: Mutex<Inner>,
 }
 
@@ -82,7 +88,8 @@ impl Outbox {
         Self {
             bytes: AtomicUsize::new(0),
             high,
-            hard,
+            hard: AtomicUsize::new(hard),
+            hard_usual: hard,
             inner: Mutex::default(),
         }
     }
@@ -119,10 +126,16 @@ impl Outbox {
         held <= self.high / 8
     }
 
+    /// From now on the hard mark is where the high one is, or where it usually is.
+    pub(super) fn tighten(&self, tight: bool) {
+        let hard = if tight { self.high } else { self.hard_usual };
+        self.hard.store(hard, Ordering::Relaxed);
+    }
+
     /// Whether `len` more bytes stay below the hard mark.
     pub(super) fn below_hard(&self, len: usize) -> bool {
         let bytes = self.bytes();
-        bytes == 0 || bytes + len <= self.hard
+        bytes == 0 || bytes + len <= self.hard.load(Ordering::Relaxed)
     }
 
     /// Places an item, or gives it back. Room is looked for and taken in one step, so that several
@@ -134,7 +147,7 @@ impl Outbox {
             return Err(Unplaced::Gone(item));
         }
         let bytes = self.bytes();
-        if item.needs_room() && bytes > 0 && bytes + weight > self.hard {
+        if item.needs_room() && bytes > 0 && bytes + weight > self.hard.load(Ordering::Relaxed) {
             return Err(Unplaced::Full(item));
         }
         let Inner { sources, spare, .. } = &mut *inner;
@@ -242,6 +255,33 @@ impl Outbox {
         } else if !inner.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
             inner.waiting.push(waker.clone());
         }
+    }
+
+    /// Takes out every request that is not sent yet, for the owner to give back without the lock, and
+    /// leaves `waker` to be woken by the next item.
+    pub(super) fn take_openings(&self, waker: &Waker) -> Vec<Opening> {
+        let mut openings = Vec::new();
+        let mut inner = self.lock();
+        for source in inner.sources.values_mut() {
+            let mut weight = 0;
+            let items = std::mem::take(&mut source.items);
+            for item in items {
+                weight += weight_of(&item);
+                match item {
+                    Item::Open(opening) => openings.push(*opening),
+                    item => {
+                        weight -= weight_of(&item);
+                        source.items.push_back(item);
+                    }
+                }
+            }
+            source.bytes -= weight;
+            self.bytes.fetch_sub(weight, Ordering::Relaxed);
+        }
+        inner.owner = Some(waker.clone());
+        let left = self.bytes();
+        self.wake_waiting(inner, left);
+        openings
     }
 
     /// Wakes the owner, whatever there is.

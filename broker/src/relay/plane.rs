@@ -8,7 +8,13 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use super::{
-    Directory, Limits, Metrics, handle::Handle, links::Links, refusal::Refusal, routing::Routing,
+    Directory, Limits, Metrics,
+    handle::Handle,
+    links::Links,
+    pressure::{MemoryStage, Pressure},
+    refusal::Refusal,
+    routing::Routing,
+    sessions::Sessions,
 };
 use crate::chain::Chains;
 
@@ -19,6 +25,8 @@ pub(super) struct Plane {
     pub(super) limits: Limits,
     pub(super) routing: ArcSwap<Versioned>,
     pub(super) links: Arc<Links>,
+    pub(super) pressure: Arc<Pressure>,
+    pub(super) sessions: Sessions,
     routing_generation: AtomicU64,
 }
 
@@ -44,11 +52,14 @@ impl Plane {
         limits: Limits,
         routing: Routing,
     ) -> Self {
+        let pressure = Arc::<Pressure>::default();
         Self {
             directory,
             chains,
             metrics,
-            links: Arc::new(Links::new(&limits)),
+            links: Arc::new(Links::new(&limits, pressure.clone())),
+            pressure,
+            sessions: Sessions::new(&limits),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,
@@ -71,6 +82,20 @@ impl Plane {
         self.routing
             .store(Arc::new(Versioned { value, generation }));
         self.routing_generation.store(generation, Ordering::Release);
+    }
+
+    /// Whether readers get one item at a time because memory is short.
+    pub(super) fn holds_credit(&self) -> bool {
+        let held = self.pressure.at_least(MemoryStage::HoldCredit);
+        if held {
+            self.metrics.credit_held.inc();
+        }
+        held
+    }
+
+    /// Whether new requests are refused because memory is short.
+    pub(super) fn refuses_requests(&self) -> bool {
+        self.pressure.at_least(MemoryStage::RefuseRequests)
     }
 
     /// Counts a refusal and says so in the log.

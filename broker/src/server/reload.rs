@@ -14,12 +14,12 @@ use arc_swap::ArcSwap;
 
 use crate::{
     chain::{Loader, Watcher},
-    config::{Loaded, Surroundings, load},
+    config::{Contents, Loaded, Surroundings, contents_of, load},
     relay::Relay,
     telemetry::{LogHandle, Registry},
 };
 
-use super::watch::Watch;
+use super::{certificates::Certificates, start::warn_of_doubts, watch::Watch};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -37,6 +37,7 @@ pub(super) struct Reloader {
     /// Reloads changed components by itself; it is told which configuration holds.
     pub(super) components: Watcher,
     pub(super) relay: Arc<Relay>,
+    pub(super) certificates: Certificates,
     pub(super) log: LogHandle,
     pub(super) registry: Registry,
 }
@@ -88,8 +89,7 @@ impl Reloader {
                 Ok(()) => true,
                 // What failed for want of a file, such as a component, mends itself when the file comes.
                 Err(RecvTimeoutError::Timeout) => {
-                    watch.look(self.surroundings.contents())
-                        || (failed && load(&self.surroundings).is_ok())
+                    watch.look(self.contents()) || (failed && load(&self.surroundings).is_ok())
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -125,15 +125,22 @@ impl Reloader {
     /// Waits until the files hold still: an editor that empties a file before it fills it must not be
     /// read in between.
     fn settle(&self) {
-        let mut before = self.surroundings.contents();
+        let mut before = self.contents();
         for _ in 0..SETTLE_LOOKS {
             thread::sleep(SETTLE);
-            let now = self.surroundings.contents();
+            let now = self.contents();
             if now == before {
                 return;
             }
             before = now;
         }
+    }
+
+    /// What the files hold now: the configuration's, and the certificates and keys it names.
+    fn contents(&self) -> Contents {
+        let mut contents = self.surroundings.contents();
+        contents.extend(contents_of(self.current.load().tls_files()));
+        contents
     }
 
     fn put_into_effect(&self, new: Loaded) {
@@ -145,7 +152,10 @@ impl Reloader {
             self.log.set(&new.config.log.level);
         }
         let need_restart = old.need_restart(&new);
-        self.current.store(Arc::new(new.keep_until_restart(&old)));
+        warn_of_doubts(&new);
+        let kept = new.keep_until_restart(&old);
+        self.certificates.renew(&kept.config.listeners);
+        self.current.store(Arc::new(kept));
         self.registry.config_loaded(true);
         tracing::info!("the configuration was reloaded");
         if !need_restart.is_empty() {

@@ -1,6 +1,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use jackfield_rsocket::net::ListenOptions;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -12,8 +13,11 @@ use crate::{
 };
 
 use super::{
+    certificates::Certificates,
     descriptors::raise_descriptors,
     faces::{self, Rooms},
+    machine::{memory_available, memory_used},
+    memory::MemoryWatch,
     reload::{Reloader, Reloading},
     running::{Publisher, Server},
 };
@@ -58,9 +62,11 @@ impl StartError {
             io::ErrorKind::AddrInUse => {
                 "another program listens there: end it, or choose another port"
             }
+            io::ErrorKind::AlreadyExists => "name a file that does not exist, or remove this one",
+            io::ErrorKind::NotFound => "make the folder first",
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege: choose a higher one"
+                "ports below 1024 need a privilege, and a socket's folder must be ours to write: choose another"
             }
             _ => "correct the address",
         };
@@ -97,8 +103,11 @@ impl Server {
         let directory = Arc::new(Directory::default());
         let publisher = Publisher::start(&directory)?;
         let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
-        let listening = listen(&loaded, &relay).await?;
+        let memory = watch_memory(&loaded, &relay, &registry)?;
+        let certificates = Certificates::new(&loaded.config.listeners, &registry)?;
+        let listening = listen(&loaded, &relay, &certificates).await?;
         registry.config_loaded(true);
+        warn_of_doubts(&loaded);
         for key in loaded.without_effect() {
             tracing::warn!(key, "this setting has no effect in this version");
         }
@@ -123,6 +132,7 @@ impl Server {
             loader,
             components,
             relay: Arc::clone(&relay),
+            certificates,
             log,
             registry,
         })?;
@@ -133,6 +143,7 @@ impl Server {
             drains,
             grace,
             admin,
+            _memory: memory,
             publisher,
         })
     }
@@ -148,6 +159,32 @@ fn warn_of_descriptors(connections: usize) {
             "too few file descriptors for limits.connections; raise LimitNOFILE or `ulimit -Hn`, or lower the limit"
         );
     }
+}
+
+/// Nothing is watched where the system does not tell what there is.
+fn watch_memory(
+    loaded: &Loaded,
+    relay: &Arc<Relay>,
+    registry: &Registry,
+) -> io::Result<Option<MemoryWatch>> {
+    let available = memory_available();
+    if available.is_none() {
+        tracing::warn!(
+            "the system does not tell how much memory there is: only a size in limits.memory has an effect"
+        );
+    }
+    let Some(limit) = loaded.config.memory.of(available) else {
+        return Ok(None);
+    };
+    if let Some(used) = memory_used().filter(|used| *used > limit / 2) {
+        tracing::warn!(
+            used,
+            limit,
+            "more than half of limits.memory is used before the first connection; raise it"
+        );
+    }
+    let high = loaded.config.limits.outbox;
+    MemoryWatch::start(limit, high, Arc::clone(relay), registry).map(Some)
 }
 
 /// Compiling may take a while, so it has a thread of its own.
@@ -191,10 +228,28 @@ fn start_relay(
     )?)
 }
 
-async fn listen(loaded: &Loaded, relay: &Relay) -> Result<Vec<Listening>, StartError> {
+/// Says what is good today and will not do.
+pub(super) fn warn_of_doubts(loaded: &Loaded) {
+    for doubt in loaded.doubts.iter() {
+        tracing::warn!("{doubt}");
+    }
+}
+
+async fn listen(
+    loaded: &Loaded,
+    relay: &Relay,
+    certificates: &Certificates,
+) -> Result<Vec<Listening>, StartError> {
     let mut listening = Vec::new();
-    for listener in &loaded.config.listeners {
-        let bound = relay.listen(&listener.uri).await;
+    let socket = loaded.config.socket;
+    for (index, listener) in loaded.config.listeners.iter().enumerate() {
+        let options = ListenOptions {
+            socket: socket.options,
+            backlog: socket.backlog,
+            tls: certificates.of(index),
+            mode: listener.mode,
+        };
+        let bound = relay.listen(&listener.uri, &options).await;
         let bound = bound
             .map_err(|source| StartError::bind(&format!("listen.uri {}", listener.uri), source))?;
         listening.push(bound);

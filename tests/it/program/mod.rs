@@ -4,8 +4,13 @@ mod admin;
 mod bad_input;
 mod caller;
 mod demo;
+mod doctor;
+mod drain;
 mod kill;
+mod limits;
+mod memory;
 mod swap;
+mod tls;
 
 use std::{future::Future, time::Duration};
 

@@ -3,7 +3,7 @@ use std::io;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 
-use super::UriError;
+use super::{TlsError, UriError};
 
 /// Why a connection could not be opened, or ended badly.
 #[derive(Debug, Error)]
@@ -20,6 +20,11 @@ pub enum NetError {
     TextMessage,
     #[error("WebSocket fault")]
     WebSocket(#[source] Box<tungstenite::Error>),
+    #[error("TLS handshake failed: {0}")]
+    Tls(io::Error),
+    /// The authorities or certificates that were given cannot be used.
+    #[error(transparent)]
+    TlsSettings(#[from] TlsError),
     #[error("input or output failed")]
     Io(#[from] io::Error),
     #[error(transparent)]

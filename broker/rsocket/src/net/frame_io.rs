@@ -3,16 +3,18 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::NetError;
+use super::channel::Channel;
 use super::framed::Framed;
 use super::outgoing::Outgoing;
 use super::socket::Socket;
 use super::websocket::WebSocket;
+use super::{NetError, TlsIdentity};
 
 /// One connection: frames in, frames out.
 ///
@@ -25,17 +27,21 @@ pub struct FrameIo {
     transport: Transport,
     kind: TransportKind,
     peer: Peer,
+    tls_identity: Option<Arc<TlsIdentity>>,
+    /// What comes is no longer understood.
+    failed: bool,
 }
 
 impl FrameIo {
     pub(super) fn stream(
-        socket: Socket,
+        channel: Channel,
         kind: TransportKind,
         peer: Peer,
         frame_max: usize,
     ) -> Self {
+        let tls_identity = channel.identity();
         let stream = Stream {
-            socket,
+            channel,
             framed: Framed::new(frame_max),
             out: Outgoing::default(),
         };
@@ -43,24 +49,50 @@ impl FrameIo {
             transport: Transport::Stream(stream),
             kind,
             peer,
+            tls_identity,
+            failed: false,
         }
     }
 
-    pub(super) fn websocket(socket: WebSocket, peer: Peer) -> Self {
+    pub(super) fn websocket(socket: WebSocket, kind: TransportKind, peer: Peer) -> Self {
         Self {
+            tls_identity: socket.channel().identity(),
             transport: Transport::WebSocket(Box::new(socket)),
-            kind: TransportKind::WebSocket,
+            kind,
             peer,
+            failed: false,
         }
     }
 
     /// The next frame, whole and without a length prefix; none when the peer has closed.
     ///
-    /// After an error nothing more can be read.
+    /// After an error no more frames come. What still arrives is read and thrown away until the
+    /// peer closes, so that whoever waits for that after [`Self::poll_shutdown`] does not reset the
+    /// connection under the last words to the peer.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, NetError>>> {
-        match &mut self.transport {
-            Transport::Stream(stream) => stream.framed.poll_frame(&mut stream.socket, cx),
+        if self.failed {
+            return self.poll_discard(cx).map(|()| None);
+        }
+        let frame = ready!(match &mut self.transport {
+            Transport::Stream(stream) => stream.framed.poll_frame(&mut stream.channel, cx),
             Transport::WebSocket(socket) => socket.poll_frame(cx),
+        });
+        self.failed = matches!(frame, Some(Err(_)));
+        Poll::Ready(frame)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let channel = match &mut self.transport {
+            Transport::Stream(stream) => &mut stream.channel,
+            Transport::WebSocket(socket) => socket.channel_mut(),
+        };
+        let mut room = [0; 4096];
+        loop {
+            let mut room = ReadBuf::new(&mut room);
+            let read = ready!(Pin::new(&mut *channel).poll_read(cx, &mut room));
+            if read.is_err() || room.filled().is_empty() {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -78,7 +110,7 @@ impl FrameIo {
     /// Bytes taken by [`Self::push`] and not yet by the socket.
     pub fn queued(&self) -> usize {
         match &self.transport {
-            Transport::Stream(stream) => stream.out.queued(),
+            Transport::Stream(stream) => stream.out.queued() + stream.channel.unflushed(),
             Transport::WebSocket(socket) => socket.queued(),
         }
     }
@@ -98,7 +130,7 @@ impl FrameIo {
     /// Writes what is queued; ready when all of it is with the socket.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
-            Transport::Stream(stream) => stream.out.poll_flush(&mut stream.socket, cx),
+            Transport::Stream(stream) => stream.out.poll_flush(&mut stream.channel, cx),
             Transport::WebSocket(socket) => socket.poll_flush(cx),
         }
     }
@@ -109,7 +141,7 @@ impl FrameIo {
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         match &mut self.transport {
-            Transport::Stream(stream) => Pin::new(&mut stream.socket).poll_shutdown(cx),
+            Transport::Stream(stream) => Pin::new(&mut stream.channel).poll_shutdown(cx),
             Transport::WebSocket(socket) => socket.poll_shutdown(cx),
         }
     }
@@ -137,10 +169,15 @@ impl FrameIo {
         self.kind
     }
 
+    /// Who the peer's certificate says it is; none without TLS, or when it showed none.
+    pub const fn tls_identity(&self) -> Option<&Arc<TlsIdentity>> {
+        self.tls_identity.as_ref()
+    }
+
     fn socket(&self) -> &Socket {
         match &self.transport {
-            Transport::Stream(stream) => &stream.socket,
-            Transport::WebSocket(socket) => socket.socket(),
+            Transport::Stream(stream) => stream.channel.socket(),
+            Transport::WebSocket(socket) => socket.channel().socket(),
         }
     }
 }
@@ -172,6 +209,8 @@ impl Body<'_> {
 #[non_exhaustive]
 pub enum Peer {
     Address(SocketAddr),
+    /// Somebody on this machine who may open the socket's file.
+    Unix,
     /// Somebody in this process.
     Memory,
 }
@@ -180,6 +219,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
             Self::Memory => f.write_str("memory"),
         }
     }
@@ -189,7 +229,13 @@ impl fmt::Display for Peer {
 #[non_exhaustive]
 pub enum TransportKind {
     Tcp,
+    /// Over TCP.
+    Tls,
     WebSocket,
+    /// Over TLS.
+    WebSocketTls,
+    /// A socket with a file for its address.
+    Unix,
     Memory,
 }
 
@@ -198,9 +244,22 @@ impl TransportKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::WebSocket => "ws",
+            Self::WebSocketTls => "wss",
+            Self::Unix => "unix",
             Self::Memory => "memory",
         }
+    }
+
+    /// Whether one message is one frame.
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::WebSocket | Self::WebSocketTls)
+    }
+
+    /// Whether the bytes are encrypted and the listener needs a certificate.
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::WebSocketTls)
     }
 }
 
@@ -219,7 +278,7 @@ enum Transport {
 /// Frames behind 24-bit lengths on a byte stream.
 #[derive(Debug)]
 struct Stream {
-    socket: Socket,
+    channel: Channel,
     framed: Framed,
     out: Outgoing,
 }
@@ -240,14 +299,17 @@ mod tests {
 
     async fn websocket() -> (FrameIo, DuplexStream) {
         let (near, far) = duplex(PIPE);
-        let near = Socket::memory(near);
+        let near = Channel::Plain(Socket::memory(near));
         let near = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
-        (FrameIo::websocket(WebSocket::new(near), Peer::Memory), far)
+        (
+            FrameIo::websocket(WebSocket::new(near), TransportKind::WebSocket, Peer::Memory),
+            far,
+        )
     }
 
     fn stream() -> (FrameIo, DuplexStream) {
         let (near, far) = duplex(PIPE);
-        let near = Socket::memory(near);
+        let near = Channel::Plain(Socket::memory(near));
         (
             FrameIo::stream(near, TransportKind::Memory, Peer::Memory, FRAME_MAX),
             far,
@@ -256,6 +318,26 @@ mod tests {
 
     fn poll<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_fault_is_read_to_its_end() {
+        let (mut io, mut far) = stream();
+        // A frame shorter than any header, and much behind it.
+        let far = tokio::spawn(async move {
+            far.write_all(&[0, 0, 1]).await.unwrap();
+            far.write_all(&[7; 50 * PIPE]).await.unwrap();
+            far.shutdown().await.unwrap();
+            let mut words = Vec::new();
+            far.read_to_end(&mut words).await.unwrap();
+            words
+        });
+        assert!(io.next_frame().await.unwrap().is_err());
+        io.push(b"header", Body::Copy(b""));
+        io.shutdown().await.unwrap();
+        assert!(io.next_frame().await.is_none());
+        assert_eq!(io.bytes_read(), 50 * PIPE as u64 + 3);
+        assert_eq!(far.await.unwrap(), b"\0\0\x06header");
     }
 
     #[tokio::test]

@@ -1,12 +1,18 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::unix;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
+use super::channel::Channel;
 use super::socket::Socket;
+use super::unix::SocketFile;
 use super::websocket::WebSocket;
-use super::{FrameIo, NetError, Peer, TransportKind, Uri};
+use super::{
+    FrameIo, ListenOptions, NetError, Peer, SocketOptions, TlsServer, TransportKind, Uri,
+    unix as unix_socket,
+};
 
 /// A bound address.
 ///
@@ -14,34 +20,63 @@ use super::{FrameIo, NetError, Peer, TransportKind, Uri};
 /// the peer, [`Accepted::open`] shakes hands, on whichever thread is to own the connection.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    door: Door,
+    uri: Uri,
+    ways: Ways,
+}
+
+#[derive(Debug)]
+enum Door {
+    Tcp(TcpListener),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "kept until the listener goes")] SocketFile,
+    ),
+}
+
+/// How connections of one listener are opened.
+#[derive(Clone, Debug)]
+struct Ways {
     kind: TransportKind,
     path: Arc<str>,
-    uri: Uri,
+    socket: SocketOptions,
+    tls: Option<Arc<TlsServer>>,
 }
 
 impl Listener {
-    /// Binds the first address that the host stands for. Port 0 takes a free one, see
-    /// [`Self::uri`].
+    /// [`Self::bind_with`] the default options.
     pub async fn bind(uri: &Uri) -> io::Result<Self> {
-        let mut addresses = lookup_host((uri.host(), uri.port())).await?;
-        let address = addresses
-            .next()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        Self::bind_with(uri, &ListenOptions::default()).await
+    }
+
+    /// Binds the file, or the first address that the host stands for. Port 0 takes a free one, see
+    /// [`Self::uri`].
+    ///
+    /// A Unix socket's file is removed with the listener. One that another process has left behind
+    /// is replaced, one that is served is not.
+    pub async fn bind_with(uri: &Uri, options: &ListenOptions) -> io::Result<Self> {
+        if uri.kind().is_tls() && options.tls.is_none() {
+            let text = "a listener with TLS needs a certificate";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let (door, uri) = match uri.socket_file() {
+            Some(file) => {
+                let (listener, file) = unix_socket::bind(file, options)?;
+                (Door::Unix(listener, file), uri.clone())
+            }
+            None => {
+                let listener = bind_tcp(uri, options).await?;
+                let port = listener.local_addr()?.port();
+                (Door::Tcp(listener), uri.with_port(port))
+            }
         };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
-        let uri = uri.with_port(listener.local_addr()?.port());
-        Ok(Self {
-            listener,
+        let ways = Ways {
             kind: uri.kind(),
             path: uri.path().into(),
-            uri,
-        })
+            socket: options.socket,
+            tls: options.tls.clone().filter(|_| uri.kind().is_tls()),
+        };
+        Ok(Self { door, uri, ways })
     }
 
     /// Where clients find it: the URI it was bound by, with the port it got.
@@ -49,64 +84,102 @@ impl Listener {
         &self.uri
     }
 
+    /// The address it got; a Unix socket has none.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.door {
+            Door::Tcp(listener) => listener.local_addr(),
+            Door::Unix(..) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// The next connection. Errors are those of the listener, such as too many open files:
     /// wait a little and go on. Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let (stream, address) = self.listener.accept().await?;
-        // Leaves this thread's reactor, so that any thread can open it.
-        let stream = stream.into_std()?;
+        let stream = match &self.door {
+            Door::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Leaves this thread's reactor, so that any thread can open it.
+                Arrived::Tcp(stream.into_std()?, address)
+            }
+            Door::Unix(listener, _) => Arrived::Unix(listener.accept().await?.0.into_std()?),
+        };
         Ok(Accepted {
             stream,
-            address,
-            kind: self.kind,
-            path: Arc::clone(&self.path),
+            ways: self.ways.clone(),
         })
     }
+}
+
+async fn bind_tcp(uri: &Uri, options: &ListenOptions) -> io::Result<TcpListener> {
+    let mut addresses = lookup_host((uri.host(), uri.port())).await?;
+    let address = addresses
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Connections have the sizes of their listener.
+    options.socket.size(&socket)?;
+    socket.bind(address)?;
+    socket.listen(options.backlog)
 }
 
 /// A connection before its handshake.
 #[derive(Debug)]
 pub struct Accepted {
-    stream: std::net::TcpStream,
-    address: SocketAddr,
-    kind: TransportKind,
-    path: Arc<str>,
+    stream: Arrived,
+    ways: Ways,
+}
+
+#[derive(Debug)]
+enum Arrived {
+    Tcp(net::TcpStream, SocketAddr),
+    Unix(unix::net::UnixStream),
 }
 
 impl Accepted {
     pub const fn peer(&self) -> Peer {
-        Peer::Address(self.address)
+        match &self.stream {
+            Arrived::Tcp(_, address) => Peer::Address(*address),
+            Arrived::Unix(_) => Peer::Unix,
+        }
     }
 
     pub const fn kind(&self) -> TransportKind {
-        self.kind
+        self.ways.kind
     }
 
     /// Joins the current runtime and shakes hands where the transport wants it. Put a timeout
     /// around it: it waits for the peer.
     pub async fn open(self, frame_max: usize) -> Result<FrameIo, NetError> {
-        let peer = self.peer();
-        let local = self.stream.local_addr()?.ip().is_loopback();
-        let socket = Socket::tcp(TcpStream::from_std(self.stream)?)?;
-        match self.kind {
-            TransportKind::WebSocket => {
-                let socket = WebSocket::accept(socket, &self.path, local, frame_max).await?;
-                Ok(FrameIo::websocket(socket, peer))
-            }
-            kind @ (TransportKind::Tcp | TransportKind::Memory) => {
-                Ok(FrameIo::stream(socket, kind, peer, frame_max))
-            }
+        let (peer, kind) = (self.peer(), self.kind());
+        let (socket, local) = self.stream.join(&self.ways.socket)?;
+        let channel = match &self.ways.tls {
+            Some(tls) => Channel::accept(tls, socket).await?,
+            None => Channel::Plain(socket),
+        };
+        if kind.is_websocket() {
+            let socket = WebSocket::accept(channel, &self.ways.path, local, frame_max).await?;
+            return Ok(FrameIo::websocket(socket, kind, peer));
         }
+        Ok(FrameIo::stream(channel, kind, peer, frame_max))
     }
 }
 
-/// Connections the kernel holds while nobody accepts; it takes the smaller of this and its own
-/// limit.
-const BACKLOG: u32 = 4096;
+impl Arrived {
+    /// The socket in the current runtime, and whether it was reached by a loopback address.
+    fn join(self, options: &SocketOptions) -> io::Result<(Socket, bool)> {
+        Ok(match self {
+            Self::Tcp(stream, _) => {
+                let local = stream.local_addr()?.ip().is_loopback();
+                (Socket::tcp(TcpStream::from_std(stream)?, options)?, local)
+            }
+            Self::Unix(stream) => (Socket::unix(UnixStream::from_std(stream)?), true),
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +306,8 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = "GET /rsocket?a=b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, rsocket\r\n\r\n";
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, rsocket\r\n\
+                Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\n") {
@@ -247,6 +321,19 @@ mod tests {
             answer.contains("sec-websocket-protocol: rsocket\r\n"),
             "{answer}"
         );
+        // Compression is offered by every browser, and passed over.
+        assert!(!answer.contains("sec-websocket-extensions"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn without_a_path_both_ends_mean_the_same() {
+        let listener = bind("ws://127.0.0.1:0").await;
+        assert_eq!(listener.uri().path(), "/rsocket");
+        let bare = listener.uri().to_string().replace("/rsocket", "");
+        let uri = bare.parse().unwrap();
+        let accept = async { listener.accept().await.unwrap().open(100).await };
+        let (near, far) = tokio::join!(connect(&uri, 100), accept);
+        assert!(near.is_ok() && far.is_ok());
     }
 
     #[tokio::test]

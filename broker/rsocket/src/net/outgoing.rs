@@ -53,7 +53,8 @@ impl Outgoing {
         self.queued
     }
 
-    /// Writes until nothing is left or the socket takes no more.
+    /// Writes until nothing is left, here or on the way to the socket, or the socket takes no
+    /// more.
     pub(super) fn poll_flush(
         &mut self,
         socket: &mut (impl AsyncWrite + Unpin),
@@ -72,7 +73,7 @@ impl Outgoing {
             self.consume(written);
         }
         self.release();
-        Poll::Ready(Ok(()))
+        Pin::new(socket).poll_flush(cx)
     }
 
     fn poll_write(

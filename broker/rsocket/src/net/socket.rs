@@ -3,7 +3,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::SocketOptions;
 
 /// The byte stream under a connection, and how much has crossed it.
 ///
@@ -19,14 +21,18 @@ pub(super) struct Socket {
 #[derive(Debug)]
 enum ByteStream {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Memory(DuplexStream),
 }
 
 impl Socket {
-    /// A TCP connection with small frames sent at once.
-    pub(super) fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+    pub(super) fn tcp(stream: TcpStream, options: &SocketOptions) -> io::Result<Self> {
+        options.apply(&stream)?;
         Ok(Self::new(ByteStream::Tcp(stream)))
+    }
+
+    pub(super) const fn unix(stream: UnixStream) -> Self {
+        Self::new(ByteStream::Unix(stream))
     }
 
     pub(super) const fn memory(stream: DuplexStream) -> Self {
@@ -69,6 +75,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let result = ready!(match &mut this.stream {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            ByteStream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             ByteStream::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         });
         this.read += (buf.filled().len() - before) as u64;
@@ -85,6 +92,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         let result = ready!(match &mut this.stream {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            ByteStream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             ByteStream::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         });
         this.count_written(result)
@@ -98,6 +106,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         let result = ready!(match &mut this.stream {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            ByteStream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             ByteStream::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         });
         this.count_written(result)
@@ -110,6 +119,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().stream {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            ByteStream::Unix(stream) => Pin::new(stream).poll_flush(cx),
             ByteStream::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -117,6 +127,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().stream {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            ByteStream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             ByteStream::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

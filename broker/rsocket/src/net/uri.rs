@@ -1,18 +1,23 @@
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use thiserror::Error;
 
 use super::TransportKind;
 
-/// Where to connect or to listen: `tcp://host:port` or `ws://host:port/path`.
+/// Where to connect or to listen: `tcp://host:port`, `tls://host:port`, `ws://host:port/path`,
+/// `wss://host:port/path` or `unix:/path`.
+///
+/// A WebSocket without a path is at `/rsocket`, for clients and listeners alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Uri {
     kind: TransportKind,
-    /// Without the brackets of an IPv6 address.
+    /// Without the brackets of an IPv6 address; empty for Unix sockets.
     host: String,
     port: u16,
-    /// With its slash, and a query if there is one; empty for TCP.
+    /// With its slash, and a query if there is one; empty for TCP and TLS. The file of a Unix
+    /// socket.
     path: String,
 }
 
@@ -29,9 +34,17 @@ impl Uri {
         self.port
     }
 
-    /// The path without a query; empty for TCP.
+    /// The path without a query; empty for TCP and TLS.
     pub fn path(&self) -> &str {
-        self.path.split('?').next().unwrap_or_default()
+        match self.kind {
+            TransportKind::Unix => &self.path,
+            _ => self.path.split('?').next().unwrap_or_default(),
+        }
+    }
+
+    /// The file of a Unix socket.
+    pub fn socket_file(&self) -> Option<&Path> {
+        (self.kind == TransportKind::Unix).then(|| Path::new(&self.path))
     }
 
     #[must_use]
@@ -51,21 +64,32 @@ impl FromStr for Uri {
             uri: uri.to_owned(),
             reason,
         };
+        if let Some(file) = uri.strip_prefix("unix:") {
+            let path = socket_path(file).map_err(fault)?;
+            return Ok(Self {
+                kind: TransportKind::Unix,
+                host: String::new(),
+                port: 0,
+                path: path.to_owned(),
+            });
+        }
         let (scheme, rest) = uri
             .split_once("://")
             .ok_or_else(|| fault(Reason::NoScheme))?;
         let kind = match scheme {
             "tcp" => TransportKind::Tcp,
+            "tls" => TransportKind::Tls,
             "ws" => TransportKind::WebSocket,
-            "tls" | "tcps" | "tcp+tls" | "wss" | "unix" => return Err(fault(Reason::NotYet)),
+            "wss" => TransportKind::WebSocketTls,
+            "tcps" | "tcp+tls" => return Err(fault(Reason::OtherTls)),
             _ => return Err(fault(Reason::UnknownScheme)),
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let path = match (kind, path) {
-            (TransportKind::Tcp, "" | "/") => String::new(),
-            (TransportKind::Tcp, _) => return Err(fault(Reason::Path)),
-            (_, path) if path.starts_with('/') => path.to_owned(),
-            (_, path) => format!("/{path}"),
+        let path = match (kind.is_websocket(), path) {
+            (false, "" | "/") => String::new(),
+            (false, _) => return Err(fault(Reason::Path)),
+            (true, path) if path.starts_with('/') => path.to_owned(),
+            (true, path) => format!("{WEBSOCKET_PATH}{path}"),
         };
         let path_fits = path
             .bytes()
@@ -91,7 +115,9 @@ impl fmt::Display for Uri {
             port,
             path,
         } = self;
-        if host.contains(':') {
+        if *kind == TransportKind::Unix {
+            write!(f, "{kind}:{path}")
+        } else if host.contains(':') {
             write!(f, "{kind}://[{host}]:{port}{path}")
         } else {
             write!(f, "{kind}://{host}:{port}{path}")
@@ -111,18 +137,43 @@ pub struct UriError {
 enum Reason {
     #[error("names no transport: write tcp://host:port or ws://host:port/path")]
     NoScheme,
-    #[error("names a transport that is not supported yet: use tcp or ws")]
-    NotYet,
-    #[error("names an unknown transport: use tcp or ws")]
+    #[error("names an unknown transport: use tcp, tls, ws, wss or unix")]
     UnknownScheme,
+    #[error("names TLS in another way: write tls://host:port")]
+    OtherTls,
     #[error("has no host")]
     NoHost,
     #[error("has an unusable host: write a name, an IPv4 address, or an IPv6 address in brackets")]
     Host,
     #[error("has no port, or none between 0 and 65535")]
     Port,
-    #[error("has a path that cannot be used: tcp has none, ws has plain ASCII without a fragment")]
+    #[error(
+        "has a path that cannot be used: tcp and tls have none, \
+         ws and wss have plain ASCII without a fragment"
+    )]
     Path,
+    #[error("has no absolute path: write unix:/run/jackfield.sock")]
+    NoFile,
+    #[error("has a path that is too long for a socket: at most 107 bytes")]
+    LongFile,
+}
+
+/// Where a WebSocket is when its URI has no path.
+const WEBSOCKET_PATH: &str = "/rsocket";
+
+/// What the kernel has room for, less the zero at the end.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// The file of `unix:/path` or `unix:///path`.
+fn socket_path(file: &str) -> Result<&str, Reason> {
+    let path = file.strip_prefix("//").unwrap_or(file);
+    if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        return Err(Reason::NoFile);
+    }
+    if path.len() > SOCKET_PATH_MAX {
+        return Err(Reason::LongFile);
+    }
+    Ok(path)
 }
 
 fn split_authority(authority: &str) -> Result<(&str, u16), Reason> {
@@ -176,6 +227,16 @@ mod tests {
                 "/rsocket",
             ),
             ("ws://h:1/a?token=b", TransportKind::WebSocket, "h", 1, "/a"),
+            ("ws://h:1/", TransportKind::WebSocket, "h", 1, "/"),
+            ("tls://h:1", TransportKind::Tls, "h", 1, ""),
+            ("wss://h:1/a", TransportKind::WebSocketTls, "h", 1, "/a"),
+            (
+                "unix:/run/a b?c.sock",
+                TransportKind::Unix,
+                "",
+                0,
+                "/run/a b?c.sock",
+            ),
         ] {
             let uri: Uri = text.parse().unwrap();
             assert_eq!(
@@ -188,11 +249,15 @@ mod tests {
             "tcp://h:1/".parse::<Uri>().unwrap().to_string(),
             "tcp://h:1"
         );
-        assert_eq!("ws://h:1".parse::<Uri>().unwrap().to_string(), "ws://h:1/");
-        assert_eq!(
-            "ws://h:1?a".parse::<Uri>().unwrap().to_string(),
-            "ws://h:1/?a"
-        );
+        for (text, shown) in [
+            ("ws://h:1", "ws://h:1/rsocket"),
+            ("wss://h:1?a", "wss://h:1/rsocket?a"),
+            ("unix:///run/x", "unix:/run/x"),
+        ] {
+            assert_eq!(text.parse::<Uri>().unwrap().to_string(), shown);
+        }
+        let unix: Uri = "unix:///run/x".parse().unwrap();
+        assert_eq!(unix.socket_file(), Some(Path::new("/run/x")));
     }
 
     #[test]
@@ -200,9 +265,11 @@ mod tests {
         for (text, reason) in [
             ("localhost:9999", Reason::NoScheme),
             ("", Reason::NoScheme),
-            ("tls://h:1", Reason::NotYet),
-            ("wss://h:1/", Reason::NotYet),
-            ("unix:///run/x", Reason::NotYet),
+            ("tcps://h:1", Reason::OtherTls),
+            ("unix://run/x", Reason::NoFile),
+            ("unix:x", Reason::NoFile),
+            ("unix:/run/", Reason::NoFile),
+            ("tls://h:1/path", Reason::Path),
             ("http://h:1", Reason::UnknownScheme),
             ("tcp://", Reason::NoHost),
             ("tcp://:1", Reason::NoHost),
@@ -222,9 +289,11 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Uri>().unwrap_err().reason, reason, "{text}");
         }
-        let said = "tls://h:1".parse::<Uri>().unwrap_err().to_string();
+        let long = format!("unix:/{}", "x".repeat(SOCKET_PATH_MAX));
+        assert_eq!(long.parse::<Uri>().unwrap_err().reason, Reason::LongFile);
+        let said = "http://h:1".parse::<Uri>().unwrap_err().to_string();
         assert!(
-            said.contains("tls://h:1") && said.contains("not supported yet"),
+            said.contains("http://h:1") && said.contains("tcp, tls, ws, wss or unix"),
             "{said}"
         );
     }

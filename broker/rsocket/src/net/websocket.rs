@@ -1,4 +1,8 @@
 //! Frames as WebSocket messages: one binary message is one frame.
+//!
+//! No extension is ever agreed to, so nothing is compressed; a client's offer is passed over. A
+//! peer that breaks the rules of WebSocket is told so by the code of our close message: 1002 for the
+//! protocol, which forbids clients to send unmasked, 1003 for text, 1009 for what is too long.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,11 +15,12 @@ use futures_util::{Sink, Stream};
 use tokio::io::AsyncWrite;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri as HttpUri, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use super::socket::Socket;
+use super::channel::Channel;
 use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
 
 /// A WebSocket after its handshake.
@@ -24,7 +29,7 @@ use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
 /// little is in there, so that this buffer stays small and the queue stays ours.
 #[derive(Debug)]
 pub(super) struct WebSocket {
-    socket: WebSocketStream<Socket>,
+    socket: WebSocketStream<Channel>,
     waiting: VecDeque<Bytes>,
     /// Where small messages are put together; always from the pool, never grown.
     scratch: BytesMut,
@@ -32,12 +37,14 @@ pub(super) struct WebSocket {
     /// Bytes handed to the library since it last reported its buffer empty.
     handed: usize,
     overlong: bool,
+    /// What the close message will say; none once it is on its way.
+    goodbye: Option<CloseCode>,
 }
 
 impl WebSocket {
     /// Shakes hands as the server. Any path but `path` is answered with 404.
     pub(super) async fn accept(
-        socket: Socket,
+        channel: Channel,
         path: &str,
         local: bool,
         frame_max: usize,
@@ -48,7 +55,7 @@ impl WebSocket {
         )]
         let check = |request: &Request, response: Response| answer(path, local, request, response);
         let socket = Box::pin(accept_hdr_async_with_config(
-            socket,
+            channel,
             check,
             Some(config(frame_max)),
         ));
@@ -57,21 +64,21 @@ impl WebSocket {
 
     /// Shakes hands as the client.
     pub(super) async fn connect(
-        socket: Socket,
+        channel: Channel,
         uri: &Uri,
         frame_max: usize,
     ) -> Result<Self, NetError> {
         let request = uri.to_string();
         let socket = Box::pin(client_async_with_config(
             request,
-            socket,
+            channel,
             Some(config(frame_max)),
         ));
         let (socket, _response) = socket.await.map_err(handshake_failed)?;
         Ok(Self::new(socket))
     }
 
-    pub(super) fn new(socket: WebSocketStream<Socket>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Channel>) -> Self {
         Self {
             socket,
             waiting: VecDeque::new(),
@@ -79,6 +86,7 @@ impl WebSocket {
             waiting_len: 0,
             handed: 0,
             overlong: false,
+            goodbye: Some(CloseCode::Normal),
         }
     }
 
@@ -101,6 +109,7 @@ impl WebSocket {
                     None => return Poll::Ready(None),
                 },
             };
+            self.goodbye = self.goodbye.map(|_| close_code(&fault));
             return Poll::Ready(Some(Err(fault)));
         }
     }
@@ -128,8 +137,12 @@ impl WebSocket {
         self.waiting_len + self.handed
     }
 
-    pub(super) fn socket(&self) -> &Socket {
+    pub(super) fn channel(&self) -> &Channel {
         self.socket.get_ref()
+    }
+
+    pub(super) fn channel_mut(&mut self) -> &mut Channel {
+        self.socket.get_mut()
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -155,8 +168,15 @@ impl WebSocket {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye and closes the sending half; what was queued has been flushed.
+    /// Says goodbye, and why if the peer is to blame, and closes the sending half; what was queued
+    /// has been flushed.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(code) = self.goodbye.take() {
+            let reason = Utf8Bytes::default();
+            let goodbye = Message::Close(Some(CloseFrame { code, reason }));
+            // Refused when the peer has closed first: then its echo is all there is to flush.
+            let _ = Pin::new(&mut self.socket).start_send(goodbye);
+        }
         match ready!(Pin::new(&mut self.socket).poll_close(cx)) {
             Ok(()) | Err(tungstenite::Error::AlreadyClosed) => {}
             Err(error) => return Poll::Ready(Err(send_failed(error))),
@@ -177,6 +197,15 @@ impl WebSocket {
         if self.scratch.capacity() > 0 {
             pool::put(std::mem::take(&mut self.scratch));
         }
+    }
+}
+
+/// What RFC 6455 (7.4.1) calls what the peer did.
+const fn close_code(fault: &NetError) -> CloseCode {
+    match fault {
+        NetError::TextMessage => CloseCode::Unsupported,
+        NetError::FrameTooLong { .. } => CloseCode::Size,
+        _ => CloseCode::Protocol,
     }
 }
 
@@ -263,23 +292,24 @@ fn send_failed(error: tungstenite::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt, StreamExt};
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_tungstenite::tungstenite::protocol::Role;
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-    use super::super::{FrameIo, Peer};
+    use super::super::socket::Socket;
+    use super::super::{FrameIo, Peer, TransportKind};
     use super::*;
 
     /// A server end of ours and a client end of the library's own.
     async fn pair(pipe: usize, frame_max: usize) -> (FrameIo, WebSocketStream<DuplexStream>) {
         let (near, far) = duplex(pipe);
-        let near = Socket::memory(near);
+        let near = Channel::Plain(Socket::memory(near));
         let ours =
             WebSocketStream::from_raw_socket(near, Role::Server, Some(config(frame_max))).await;
         let theirs = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         (
-            FrameIo::websocket(WebSocket::new(ours), Peer::Memory),
+            FrameIo::websocket(WebSocket::new(ours), TransportKind::WebSocket, Peer::Memory),
             theirs,
         )
     }
@@ -387,6 +417,59 @@ mod tests {
                 max: 1000
             })
         ));
+    }
+
+    /// What the close message says that follows these bytes of a client; read as bytes, because the
+    /// library's own client does not break rules.
+    async fn goodbye_to(bytes: &[u8]) -> Option<u16> {
+        let (near, mut far) = duplex(1 << 20);
+        let near = Channel::Plain(Socket::memory(near));
+        let near = WebSocketStream::from_raw_socket(near, Role::Server, Some(config(1000))).await;
+        let near = WebSocket::new(near);
+        let mut near = FrameIo::websocket(near, TransportKind::WebSocket, Peer::Memory);
+        far.write_all(bytes).await.unwrap();
+        far.shutdown().await.unwrap();
+        while let Some(Ok(_)) = near.next_frame().await {}
+        near.shutdown().await.unwrap();
+        assert!(near.next_frame().await.is_none(), "the rest is thrown away");
+        let mut answer = Vec::new();
+        far.read_to_end(&mut answer).await.unwrap();
+        let code = answer.strip_prefix(&[0x88, 2])?;
+        Some(u16::from_be_bytes(code.try_into().ok()?))
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_told_by_the_code_of_the_close_message() {
+        let mask = [0; 4];
+        let frame = |head: &[u8], body: &[u8]| [head, &mask, body].concat();
+        for (what, bytes, code) in [
+            ("text", frame(&[0x81, 0x85], b"hello"), 1003),
+            (
+                "too long",
+                frame(&[0x82, 0xFE, 0x03, 0xE9], &[0; 1001]),
+                1009,
+            ),
+            ("shorter than a header", frame(&[0x82, 0x85], &[0; 5]), 1002),
+            ("unmasked", b"\x82\x06header".to_vec(), 1002),
+            ("compressed", frame(&[0xC2, 0x86], b"header"), 1002),
+            ("no such type", frame(&[0x83, 0x86], b"header"), 1002),
+            ("nothing to continue", frame(&[0x80, 0x86], b"header"), 1002),
+            ("a ping in parts", frame(&[0x09, 0x80], b""), 1002),
+            (
+                "a ping of 126",
+                frame(&[0x89, 0xFE, 0, 126], &[0; 126]),
+                1002,
+            ),
+        ] {
+            assert_eq!(goodbye_to(&bytes).await, Some(code), "{what}");
+        }
+        let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
+        ours.shutdown().await.unwrap();
+        let goodbye = theirs.next().await.unwrap().unwrap();
+        let Message::Close(Some(goodbye)) = goodbye else {
+            panic!("a close message with a code")
+        };
+        assert_eq!(goodbye.code, CloseCode::Normal, "nobody is to blame");
     }
 
     #[tokio::test]

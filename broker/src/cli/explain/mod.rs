@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 43] = [
+const PAGES: [&str; 50] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -62,13 +62,20 @@ const PAGES: [&str; 43] = [
     include_str!("pages/RST-910200.md"),
     include_str!("pages/RST-910400.md"),
     include_str!("pages/RST-910408.md"),
+    include_str!("pages/RST-910409.md"),
+    include_str!("pages/RST-910410.md"),
+    include_str!("pages/RST-910411.md"),
+    include_str!("pages/RST-910412.md"),
     include_str!("pages/RST-910413.md"),
     include_str!("pages/RST-910429.md"),
     include_str!("pages/RST-910430.md"),
+    include_str!("pages/RST-910431.md"),
     include_str!("pages/RST-910498.md"),
     include_str!("pages/RST-910499.md"),
     include_str!("pages/RST-910503.md"),
     include_str!("pages/RST-910504.md"),
+    include_str!("pages/RST-910507.md"),
+    include_str!("pages/RST-910508.md"),
     include_str!("pages/RST-910520.md"),
     include_str!("pages/0x001.md"),
     include_str!("pages/0x002.md"),

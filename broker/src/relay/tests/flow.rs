@@ -598,14 +598,3 @@ fn a_slow_line_is_neither_silent_nor_stalled() {
         assert!(begun.elapsed() > Duration::from_secs(200));
     });
 }
-
-async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(match future.as_mut().poll(cx) {
-            std::task::Poll::Ready(value) => Some(value),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
-}

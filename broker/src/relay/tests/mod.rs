@@ -2,8 +2,13 @@
 //! list.
 
 mod departure;
+mod drain;
 mod flow;
+mod lease;
+mod limits;
+mod memory;
 mod refusals;
+mod resume;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -142,6 +147,10 @@ fn payload<'a>(flags: &str, data: &'a [u8]) -> Payload<'a> {
 
 impl Peer {
     async fn setup(&mut self, entries: &[(Mime, &str)]) {
+        self.setup_as(entries, None, false).await;
+    }
+
+    async fn setup_as(&mut self, entries: &[(Mime, &str)], token: Option<&[u8]>, lease: bool) {
         let mut metadata = CompositeBuilder::new();
         for (mime, content) in entries {
             metadata = metadata.push(*mime, content.as_bytes());
@@ -151,8 +160,8 @@ impl Peer {
             version: Version::V1_0,
             keepalive_ms: 20_000,
             lifetime_ms: 90_000,
-            resume_token: None,
-            lease: false,
+            resume_token: token,
+            lease,
             metadata_mime: b"message/x.rsocket.composite-metadata.v0",
             data_mime: b"application/json",
             metadata: Some(&metadata),
@@ -215,7 +224,11 @@ impl Peer {
 
     async fn sees(&mut self) -> Seen {
         let frame = self.raw().await.expect("the connection goes on");
-        let frame = Frame::decode(&frame).unwrap();
+        Self::describe(&frame)
+    }
+
+    fn describe(frame: &Bytes) -> Seen {
+        let frame = Frame::decode(frame).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let what = match frame.body {
             Body::Request(request) => {
@@ -259,6 +272,18 @@ impl Peer {
         let quiet = tokio::time::timeout(Duration::from_millis(1), self.io.next_frame()).await;
         assert!(quiet.is_err(), "expected silence, saw {quiet:?}");
     }
+}
+
+/// What a future has to say without waiting.
+async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// Runs a test on a stopped clock, with a place for links to live.
