@@ -318,6 +318,7 @@ mod tests {
         Message::Binary(bytes.into())
     }
 
+    /// Conformance 7.
     #[tokio::test]
     async fn one_message_is_one_frame_both_ways() {
         let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -364,6 +365,7 @@ mod tests {
         tokio::join!(write, read);
     }
 
+    /// Conformance 8: of ping.
     #[tokio::test]
     async fn a_ping_is_answered_while_reading() {
         let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -377,6 +379,7 @@ mod tests {
         assert_eq!(pong, Message::Pong("are you there".into()));
     }
 
+    /// Conformance 8: of continuations.
     #[tokio::test]
     async fn a_message_in_continuations_is_one_frame() {
         let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -438,6 +441,7 @@ mod tests {
         Some(u16::from_be_bytes(code.try_into().ok()?))
     }
 
+    /// Conformance 8, 9: of text, and of a message over the limit.
     #[tokio::test]
     async fn a_fault_is_told_by_the_code_of_the_close_message() {
         let mask = [0; 4];

@@ -160,6 +160,7 @@ async fn credit_by_hand() {
     assert_eq!(items.next().await.unwrap().unwrap().data, "2");
 }
 
+/// Conformance 58: both sides number their own streams.
 #[tokio::test]
 async fn either_end_calls_the_other() {
     let options = ConnectOptions::new().serve(echo());
@@ -595,6 +596,7 @@ async fn streams_are_limited_on_both_sides() {
     assert!(matches!(error, CallError::Failed(failure) if failure.code == ErrorCode::REJECTED));
 }
 
+/// Conformance 94.
 #[tokio::test]
 async fn a_message_over_the_limit_ends_its_own_call_only() {
     let small = Limits {
