@@ -9,6 +9,7 @@ use super::{Backoff, Handler, Message};
 use crate::engine::lease::LeasePolicy;
 use crate::metadata::ServiceRegistry;
 use crate::metadata::{AppMetadata, Auth, CompositeBuilder, MetadataError, Mime, Service};
+use crate::net::{DialOptions, TlsClient};
 use crate::wire::FRAME_LEN_MAX;
 
 /// The bounds of one connection, the same for clients and servers. Sizes are bytes.
@@ -99,6 +100,8 @@ pub struct ConnectOptions {
     pub setup_data: Bytes,
     pub handler: Arc<dyn Handler>,
     pub limits: Limits,
+    /// How the socket behaves, and whom to trust over TLS.
+    pub dial: DialOptions,
     /// Whether and how to dial again when the connection is lost. Calls that were open then fail,
     /// because nobody knows how far they got; new ones wait for the new connection. Not after a
     /// refusal or a breach of the protocol, which would only come again.
@@ -124,6 +127,7 @@ impl ConnectOptions {
             setup_data: Bytes::new(),
             handler: Arc::new(Silent),
             limits: Limits::default(),
+            dial: DialOptions::default(),
             reconnect: None,
             resume: None,
             lease: None,
@@ -159,6 +163,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whom to trust, and who we are, over `tls` and `wss`.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsClient) -> Self {
+        self.dial.tls = Some(tls);
         self
     }
 

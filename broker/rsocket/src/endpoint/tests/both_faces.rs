@@ -26,6 +26,7 @@ fn dropped() -> (Dropped, oneshot::Receiver<()>) {
     (Dropped(Some(sender)), receiver)
 }
 
+/// Conformance 13, 86: metadata that is there and empty comes back so.
 #[tokio::test]
 async fn a_message_comes_back_whatever_its_size() {
     let limits = Limits {
