@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::driver::{Accepted, Driver, now};
+use super::driver::{Accepted, Driver, not_a_frame, now};
 use super::requester::Requester;
 use super::sessions::Sessions;
 use super::shared::Shared;
@@ -180,7 +180,12 @@ where
 {
     let bytes = match timeout(options.limits.setup_timeout, io.next_frame()).await {
         Ok(Some(Ok(bytes))) => bytes,
-        Ok(Some(Err(error))) => return Closed::Net(Arc::new(error)),
+        Ok(Some(Err(error))) => {
+            if let Some(text) = not_a_frame(&error) {
+                refuse(&mut io, ErrorCode::INVALID_SETUP, text).await;
+            }
+            return Closed::Net(Arc::new(error));
+        }
         Ok(None) => return Closed::Peer,
         Err(_) => return Closed::Silent,
     };

@@ -14,6 +14,7 @@ use super::super::{CallError, Closed, Credit, Failure, Incoming, Message};
 use super::{Driver, FRAMES, now};
 use crate::engine::lease::NO_LEASE;
 use crate::engine::{Event, Owner, Part, TooLarge, Violation};
+use crate::net::NetError;
 use crate::wire::{Body, ErrorCode, Flags, Frame, Interaction, Request, StreamId};
 
 impl Driver {
@@ -27,7 +28,7 @@ impl Driver {
             let frame = match self.out.poll_frame(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => return Err(Closed::Peer),
-                Poll::Ready(Some(Err(error))) => return Err(Closed::Net(Arc::new(error))),
+                Poll::Ready(Some(Err(error))) => return Err(self.fault(error)),
                 Poll::Ready(Some(Ok(frame))) => frame,
             };
             heard = true;
@@ -37,6 +38,17 @@ impl Driver {
             self.connection.heard(now());
         }
         Ok(heard)
+    }
+
+    /// What is no frame is the peer's breach, and is answered; the rest is the transport's failure.
+    fn fault(&mut self, error: NetError) -> Closed {
+        match not_a_frame(&error) {
+            Some(text) => self.violation(Violation {
+                code: ErrorCode::CONNECTION_ERROR,
+                text,
+            }),
+            None => Closed::Net(Arc::new(error)),
+        }
     }
 
     fn handle(&mut self, bytes: &Bytes) -> Result<(), Closed> {
@@ -328,6 +340,16 @@ fn slice(bytes: &Bytes, part: &[u8]) -> Bytes {
 /// Runs code of the user: what panics in it fails its own stream and nothing else.
 pub(in super::super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| Failure::application("the handler failed"))
+}
+
+/// What to call bytes that are no frame.
+pub(in super::super) const fn not_a_frame(error: &NetError) -> Option<&'static str> {
+    match error {
+        NetError::FrameTooLong { .. } => Some("a frame is over the limit"),
+        NetError::FrameTooShort { .. } => Some("a frame is shorter than its header"),
+        NetError::TextMessage => Some("a text message is no frame"),
+        _ => None,
+    }
 }
 
 fn cancelled() -> Failure {

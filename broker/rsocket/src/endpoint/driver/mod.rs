@@ -31,7 +31,7 @@ use crate::engine::{Connection, KeepaliveTimer, Terms, Timeout};
 use crate::net::FrameIo;
 use crate::wire::{ErrorCode, Side, StreamId};
 
-pub(super) use inbound::guarded;
+pub(super) use inbound::{guarded, not_a_frame};
 use leases::Leases;
 use line::Line;
 pub(super) use line::Recovery;

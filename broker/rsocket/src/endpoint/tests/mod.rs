@@ -2,8 +2,12 @@
 
 mod against_frames;
 mod both_faces;
+mod flows;
+mod handshakes;
 mod leases;
 mod lifelines;
+mod links;
+mod pieces;
 mod sessions;
 
 use std::sync::Arc;
@@ -100,6 +104,15 @@ impl Raw {
         }
         body.extend_from_slice(b"\x01m\x01d");
         self.send(0, FrameType::SETUP, flags, &body).await;
+    }
+
+    /// Asks for life and takes the answer: what was said before is dealt with, and nothing came back.
+    async fn quiet(&mut self) {
+        let zero = [0; 8];
+        self.send(0, FrameType::KEEPALIVE, Flags::RESPOND, &zero)
+            .await;
+        self.expect(0, FrameType::KEEPALIVE, Flags::NONE, &zero)
+            .await;
     }
 
     /// An ERROR with this code on this stream; its text.
