@@ -1,5 +1,6 @@
 //! Tests of the whole project in one binary, a module for each theme.
 
+mod attacks;
 mod broker;
 mod floors;
 mod interop;
