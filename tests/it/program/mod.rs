@@ -9,6 +9,7 @@ mod drain;
 mod kill;
 mod limits;
 mod memory;
+mod reload;
 mod swap;
 mod tls;
 

@@ -15,7 +15,7 @@ use jackfield_rsocket::net::{ClientAuth, TlsMaterial, TransportKind};
 
 use crate::{
     chain::CompileWith,
-    config::{Config, HostPort},
+    config::{Config, HostPort, Listener},
     server::{cgroup_limit, look_at_descriptors, memory_available},
 };
 
@@ -48,10 +48,13 @@ pub(super) fn examine<'a>(
         checks::backlog(number("/proc/sys/net/core/somaxconn"), BACKLOG),
     ];
     findings.extend(ports(config).iter().map(places::port));
-    let checked = |(file, key): (&'a PathBuf, &'a PathBuf)| {
-        places::certificate(&certificate(file, key), began.1)
-    };
-    findings.extend(certificates.map(checked));
+    let shown = config.listeners.iter().filter_map(shown_by);
+    let named = certificates.map(|(file, key)| certificate(file, key));
+    findings.extend(
+        shown
+            .chain(named)
+            .map(|certificate| places::certificate(&certificate, began.1)),
+    );
     findings.push(places::data_dir(&folder(&config.node.data_dir)));
     findings.push(places::token_file(&file(&config.admin.token_file)));
     findings.push(places::compiler(&compile()));
@@ -165,6 +168,15 @@ fn answers(address: &HostPort) -> bool {
 
 // ---- files
 
+/// The configuration was read, so its certificate is one, and the key is its own.
+fn shown_by(listener: &Listener) -> Option<Certificate> {
+    let material = &listener.tls.as_ref()?.material;
+    Some(Certificate {
+        what: format!("listen.uri {}", listener.uri),
+        validity: Ok((material.not_before(), material.not_after())),
+    })
+}
+
 fn certificate(file: &Path, key: &Path) -> Certificate {
     let read = |path: &Path| {
         fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
@@ -175,7 +187,7 @@ fn certificate(file: &Path, key: &Path) -> Certificate {
         Ok((material.not_before(), material.not_after()))
     });
     Certificate {
-        file: file.to_owned(),
+        what: file.display().to_string(),
         validity,
     }
 }

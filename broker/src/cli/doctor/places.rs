@@ -62,14 +62,15 @@ pub(super) fn port(found: &Port) -> Finding {
 }
 
 pub(super) struct Certificate {
-    pub(super) file: PathBuf,
+    /// The file, or the listener that shows it.
+    pub(super) what: String,
     /// From when to when the chain is valid, if it can be read and the key is its own.
     pub(super) validity: Result<(SystemTime, SystemTime), String>,
 }
 
 pub(super) fn certificate(found: &Certificate, now: SystemTime) -> Finding {
     const NAME: &str = "certificate";
-    let file = found.file.display();
+    let file = &found.what;
     let (from, to) = match &found.validity {
         Ok(validity) => *validity,
         Err(why) => {
@@ -221,8 +222,8 @@ mod tests {
             (Ok((now + day, now + 90 * day)), Bad),
             (Err("the key is another one's".to_owned()), Bad),
         ] {
-            let file = "tls.crt".into();
-            let finding = certificate(&Certificate { file, validity }, now);
+            let what = "tls.crt".into();
+            let finding = certificate(&Certificate { what, validity }, now);
             assert_eq!(verdict(&finding), expected, "{finding:?}");
         }
     }
