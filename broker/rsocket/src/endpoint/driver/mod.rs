@@ -228,7 +228,7 @@ impl Driver {
     }
 
     fn is_full(&self) -> bool {
-        self.is_down() || self.out.queued() >= OUT_HIGH
+        self.is_down() || self.out.queued() >= OUT_HIGH || self.out.must_wait()
     }
 
     fn is_idle(&self) -> bool {
