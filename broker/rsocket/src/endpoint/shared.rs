@@ -232,28 +232,16 @@ impl Shared {
         self.up.send_replace(up);
     }
 
-    pub(super) fn has_no_open(&self) -> bool {
-        self.lock().opens.is_empty()
-    }
-
-    /// Forgets the requests at the head that nobody waits for any more; true if there were any.
-    pub(super) fn drop_cancelled(&self) -> bool {
-        let mut dropped = Vec::new();
-        let mut inbox = self.lock();
-        while inbox
-            .opens
-            .front()
-            .is_some_and(|open| open.ticket.cancelled())
-        {
-            dropped.extend(inbox.opens.pop_front());
-        }
-        // Outside the lock: dropping a request runs code of its caller.
-        drop(inbox);
-        !dropped.is_empty()
-    }
-
     pub(super) fn take_open(&self) -> Option<Open> {
         self.lock().opens.pop_front()
+    }
+
+    /// It was not its time.
+    pub(super) fn put_back(&self, open: Open) {
+        let mut inbox = self.lock();
+        if inbox.closed.is_none() {
+            inbox.opens.push_front(open);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
