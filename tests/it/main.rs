@@ -1,6 +1,7 @@
 //! Tests of the whole project in one binary, a module for each theme.
 
 mod broker;
+mod cutter;
 mod floors;
 mod interop;
 mod process;

@@ -15,7 +15,6 @@
 //! - what cannot pass yet is in [`NOT_YET`] with the reason, and must go on failing
 
 mod call;
-mod cutter;
 mod marble;
 mod player;
 mod scenarios;

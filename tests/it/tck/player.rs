@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     call::{Call, Log, Request},
-    cutter::Cutter,
     script::{Op, Script, Step, Until},
     served::Sight,
 };
+use crate::cutter::Cutter;
 
 /// Nothing a script waits for takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
