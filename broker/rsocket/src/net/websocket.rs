@@ -36,6 +36,8 @@ pub(super) struct WebSocket {
     waiting_len: usize,
     /// Bytes handed to the library since it last reported its buffer empty.
     handed: usize,
+    /// The same of pongs, which it writes itself.
+    pongs: usize,
     overlong: bool,
     /// What the close message will say; none once it is on its way.
     goodbye: Option<CloseCode>,
@@ -85,6 +87,7 @@ impl WebSocket {
             scratch: BytesMut::new(),
             waiting_len: 0,
             handed: 0,
+            pongs: 0,
             overlong: false,
             goodbye: Some(CloseCode::Normal),
         }
@@ -94,7 +97,14 @@ impl WebSocket {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, NetError>>> {
-        loop {
+        for _ in 0..CONTROLS_MAX {
+            // A peer that makes us talk and does not listen is not heard either.
+            if self.pongs > PONGS_MAX {
+                match ready!(Pin::new(&mut self.socket).poll_flush(cx)) {
+                    Ok(()) => self.pongs = 0,
+                    Err(error) => return Poll::Ready(NetError::from_websocket(error).map(Err)),
+                }
+            }
             let fault = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(Message::Binary(frame))) if frame.len() >= FRAME_MIN => {
@@ -103,6 +113,10 @@ impl WebSocket {
                 Some(Ok(Message::Binary(short))) => NetError::FrameTooShort { len: short.len() },
                 Some(Ok(Message::Text(_))) => NetError::TextMessage,
                 // The library answers pings and closes at the next read.
+                Some(Ok(Message::Ping(data))) => {
+                    self.pongs += PONG_HEAD + data.len();
+                    continue;
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => match NetError::from_websocket(error) {
                     Some(fault) => fault,
@@ -112,6 +126,9 @@ impl WebSocket {
             self.goodbye = self.goodbye.map(|_| close_code(&fault));
             return Poll::Ready(Some(Err(fault)));
         }
+        // Others of this thread have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     pub(super) fn push(&mut self, head: &[u8], body: Body<'_>) {
@@ -134,7 +151,7 @@ impl WebSocket {
     }
 
     pub(super) const fn queued(&self) -> usize {
-        self.waiting_len + self.handed
+        self.waiting_len + self.handed + self.pongs
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -162,7 +179,7 @@ impl WebSocket {
                 }
             }
             ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(send_failed)?;
-            self.handed = 0;
+            (self.handed, self.pongs) = (0, 0);
         }
         self.release();
         Poll::Ready(Ok(()))
@@ -211,6 +228,13 @@ const fn close_code(fault: &NetError) -> CloseCode {
 
 /// The library gets no further message while it holds this much.
 const HANDED_MAX: usize = 64 * 1024;
+
+/// Above it nothing is read before the peer has taken its pongs.
+const PONGS_MAX: usize = 16 * 1024;
+const PONG_HEAD: usize = 2;
+
+/// So many messages that are no frames are taken at once.
+const CONTROLS_MAX: usize = 64;
 
 fn config(frame_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
@@ -342,6 +366,48 @@ mod tests {
             large
         );
         assert_eq!(theirs.next().await.unwrap().unwrap().into_data(), "header");
+    }
+
+    /// Pongs that nobody reads count as queued, and end the reading before they pile up.
+    #[tokio::test]
+    async fn a_peer_that_pings_and_does_not_read_is_not_heard_for_ever() {
+        const PINGS: usize = 2000;
+        let (mut ours, theirs) = pair(4096, 1000).await;
+        let (mut say, mut hear) = theirs.split();
+        let flood = tokio::spawn(async move {
+            for _ in 0..PINGS {
+                say.send(Message::Ping(Bytes::from_static(&[7; 125])))
+                    .await
+                    .unwrap();
+            }
+            say.send(binary(&b"behind"[..])).await.unwrap();
+        });
+        let silence = std::time::Duration::from_millis(200);
+        assert!(
+            tokio::time::timeout(silence, ours.next_frame())
+                .await
+                .is_err()
+        );
+        assert!(
+            (PONGS_MAX..2 * PONGS_MAX).contains(&ours.queued()),
+            "{}",
+            ours.queued()
+        );
+        assert!(!flood.is_finished());
+        let heard = tokio::spawn(async move {
+            let mut pongs = 0;
+            while let Some(Ok(Message::Pong(_))) = hear.next().await {
+                pongs += 1;
+            }
+            pongs
+        });
+        assert_eq!(ours.next_frame().await.unwrap().unwrap(), "behind");
+        ours.flush().await.unwrap();
+        assert_eq!(ours.queued(), 0);
+        flood.await.unwrap();
+        drop(ours);
+        // The library answers the latest of those that it reads at once.
+        assert!((1..=PINGS).contains(&heard.await.unwrap()));
     }
 
     #[tokio::test]
