@@ -15,11 +15,16 @@ use arc_swap::ArcSwap;
 use crate::{
     chain::{Loader, Watcher},
     config::{Contents, Loaded, Surroundings, contents_of, load},
+    identity::Identity,
     relay::Relay,
     telemetry::{LogHandle, Registry},
 };
 
-use super::{certificates::Certificates, start::warn_of_doubts, watch::Watch};
+use super::{
+    certificates::Certificates,
+    start::{take_back, warn_of_doubts},
+    watch::Watch,
+};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -37,6 +42,7 @@ pub(super) struct Reloader {
     /// Reloads changed components by itself; it is told which configuration holds.
     pub(super) components: Watcher,
     pub(super) relay: Arc<Relay>,
+    pub(super) identity: Arc<Identity>,
     pub(super) certificates: Certificates,
     pub(super) log: LogHandle,
     pub(super) registry: Registry,
@@ -112,12 +118,24 @@ impl Reloader {
                 return false;
             }
         };
+        let auth = match self.identity.prepare(new.config.auth.clone()) {
+            Ok(auth) => auth,
+            Err(error) => {
+                self.registry.config_loaded(false);
+                tracing::error!(
+                    "the configuration was not reloaded, nothing has changed:\n{error}"
+                );
+                return false;
+            }
+        };
         if let Err(errors) = self.loader.load(&new.config.plugins) {
             self.registry.config_loaded(false);
             let problems = new.place(&errors);
             tracing::error!("the configuration was not reloaded, nothing has changed:\n{problems}");
             return true;
         }
+        self.identity.put_into_effect(auth);
+        take_back(&self.relay);
         self.put_into_effect(new);
         true
     }
