@@ -6,7 +6,7 @@ use jackfield_rsocket::{
 };
 
 use super::*;
-use crate::relay::handle::Handle;
+use crate::{identity::Principal, relay::handle::Handle};
 
 /// The client's side of a session: what it sends is kept, what it receives is counted.
 struct Client {
@@ -235,7 +235,12 @@ fn tokens_are_checked() {
         drop(first);
         // A SETUP that is refused for another reason leaves its token free.
         let (io, _far) = memory(FRAME_LEN_MAX);
-        let link = Handle::new(99, &io, &Limits::default());
+        let link = Handle::new(
+            99,
+            &io,
+            Arc::new(Principal::anonymous()),
+            &Limits::default(),
+        );
         let mut taken = introduced_app("of another address");
         taken.remote = Some([192, 0, 2, 1].into());
         world
@@ -272,6 +277,7 @@ fn introduced_app(uuid: &str) -> crate::directory::App {
         power: 1,
         metadata: Default::default(),
         connected_at_ms: 0,
+        owner: None,
     }
 }
 
