@@ -5,6 +5,7 @@ mod bad_input;
 mod caller;
 mod demo;
 mod drain;
+mod identity;
 mod kill;
 mod limits;
 mod memory;
