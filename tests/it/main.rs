@@ -2,6 +2,7 @@
 
 mod attacks;
 mod broker;
+mod conformance;
 mod floors;
 mod interop;
 mod process;

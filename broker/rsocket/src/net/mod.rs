@@ -26,6 +26,7 @@ mod listener;
 mod options;
 mod outgoing;
 mod pool;
+mod read_buffer;
 mod socket;
 mod tls;
 mod unix;
