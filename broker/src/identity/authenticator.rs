@@ -20,7 +20,7 @@ use super::{
     certificate,
     config::Config,
     denied::Denied,
-    jwt::token_hash,
+    jwt::{JwksSource, token_hash},
     keys::Key,
     metrics::Metrics,
     policy::{Judgement, Right},
@@ -260,17 +260,22 @@ impl Identity {
 
     // ---- changes
 
-    /// Puts another configuration into effect, or changes nothing and says why.
-    pub fn set_config(&self, config: Config) -> Result<(), FileError> {
-        let fetched = self.lock_fetched();
-        self.store(config, &fetched)
+    /// Reads what another configuration names, or says why it cannot be used.
+    pub fn prepare(&self, config: Config) -> Result<Prepared, FileError> {
+        self.build(config, &self.lock_fetched()).map(Prepared)
+    }
+
+    /// From now on that one holds.
+    pub fn put_into_effect(&self, prepared: Prepared) {
+        self.store(prepared.0);
     }
 
     /// Reads the files again.
     pub(super) fn reread(&self) -> Result<(), FileError> {
         let fetched = self.lock_fetched();
         let config = self.state.load().config.clone();
-        self.store(config, &fetched)
+        self.store(self.build(config, &fetched)?);
+        Ok(())
     }
 
     /// The key set of `url` has been fetched.
@@ -281,7 +286,8 @@ impl Identity {
             keys,
         };
         let config = self.state.load().config.clone();
-        self.store(config, &fetched)
+        self.store(self.build(config, &fetched)?);
+        Ok(())
     }
 
     /// Whether or not it was of use.
@@ -293,18 +299,18 @@ impl Identity {
         self.state.load()
     }
 
-    fn store(&self, config: Config, fetched: &Fetched) -> Result<(), FileError> {
-        let url = config.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
-        let same =
-            matches!(url, Some(super::jwt::JwksSource::Url { url, .. }) if *url == fetched.url);
-        let keys: &[Key] = if same { &fetched.keys } else { &[] };
-        let new = State::build(config, keys)?;
+    fn build(&self, config: Config, fetched: &Fetched) -> Result<State, FileError> {
+        let source = config.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
+        let same = matches!(source, Some(JwksSource::Url { url, .. }) if *url == fetched.url);
+        State::build(config, if same { &fetched.keys } else { &[] })
+    }
+
+    fn store(&self, new: State) {
         let rules_changed = self.state.load().policy != new.policy;
         self.state.store(Arc::new(new));
         if rules_changed {
             self.generation.fetch_add(1, Ordering::Release);
         }
-        Ok(())
     }
 
     fn lock_fetched(&self) -> std::sync::MutexGuard<'_, Fetched> {
@@ -315,6 +321,10 @@ impl Identity {
         self.lines.pass(code, Instant::now()).is_some()
     }
 }
+
+/// A configuration that has been read, and is not in effect yet.
+#[derive(Debug)]
+pub struct Prepared(State);
 
 /// Why there is no identity room.
 #[derive(Debug, thiserror::Error)]

@@ -36,7 +36,7 @@ mod watcher;
 #[cfg(test)]
 mod tests;
 
-pub use authenticator::{Credentials, Identity, IdentityError};
+pub use authenticator::{Credentials, Identity, IdentityError, Prepared};
 pub use config::{CertificateConfig, Config};
 pub use denied::Denied;
 pub use jwks::check_url;

@@ -106,6 +106,10 @@ impl Link {
 
     pub(super) fn scan<'m>(&self, metadata: &'m [u8], whole: bool) -> Result<Scan<'m>, Refusal> {
         match self.metadata_kind {
+            // Credentials may stand anywhere in it.
+            MetadataKind::Composite if !whole && self.plane.identity.is_per_request() => {
+                Ok(Scan::NeedMore)
+            }
             MetadataKind::Composite => RoutingEntries::scan(metadata, whole)
                 .map_err(|error| Refusal::BadMetadata(error.to_string())),
             MetadataKind::Routing if whole => Ok(Scan::Found(RoutingEntries::of_tags(metadata))),
@@ -128,11 +132,15 @@ impl Link {
             return Err(Refusal::BadMetadata(what));
         }
         let generations = self.plane.generations();
-        let route = match self.routes.find(entries, interaction, generations) {
+        self.note_caller(metadata)?;
+        let known = self.routes.find(entries, interaction, generations);
+        let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
             None => {
                 let route = Rc::new(self.resolve(entries, interaction)?);
-                self.routes.remember(&route);
+                if self.on_behalf.is_none() {
+                    self.routes.remember(&route);
+                }
                 route
             }
         };
@@ -198,6 +206,7 @@ impl Link {
             timeout: routing.value.timeout(&name.service),
             concerned: self.plane.chains.load().concerns(&name.service),
             choice: Arc::new(Choice {
+                access: self.access(&name.service, &name.method),
                 balance: routing.value.balance(&name.service),
                 endpoint: name.endpoint.clone(),
                 slot,
@@ -244,7 +253,8 @@ impl Link {
             random: self.random.next(),
         };
         let usable = |instance: &Instance<Arc<Handle>>| {
-            instance.link.usable() && Some(instance.link.id) != except
+            let link = &instance.link;
+            link.usable() && Some(link.id) != except && choice.access.admits(instance)
         };
         // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
         let roomy = |instance: &Instance<Arc<Handle>>| {
@@ -266,6 +276,10 @@ impl Link {
                     service,
                     endpoint: choice.endpoint.to_string(),
                 }
+            } else if !candidates.iter().any(|instance| {
+                (endpoint.is_any() || endpoint.admits(instance)) && choice.access.admits(instance)
+            }) {
+                Refusal::NotAllowed(service)
             } else {
                 Refusal::Overloaded(service)
             }

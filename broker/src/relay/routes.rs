@@ -4,7 +4,7 @@
 //! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
 //! the instance: that is picked for each call.
 //!
-//! A route is good for the generations of directory, chain and routing it was made under. The cache
+//! A route is good for the generations of directory, chain, routing and rules it was made under. The cache
 //! is bounded; when it is full it begins anew.
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 use foldhash::fast::RandomState;
 use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
 
-use super::{handle::Handle, metrics::CallMetrics, plane::Generations};
+use super::{access::Access, handle::Handle, metrics::CallMetrics, plane::Generations};
 use crate::{
     chain::{Rewrite, Verdict},
     directory::{Balance, Slot},
@@ -35,6 +35,7 @@ pub(super) struct Choice {
     pub(super) slot: Arc<Slot<Arc<Handle>>>,
     pub(super) endpoint: Box<str>,
     pub(super) balance: Balance,
+    pub(super) access: Access,
 }
 
 impl std::fmt::Debug for Choice {

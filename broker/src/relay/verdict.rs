@@ -44,7 +44,7 @@ impl Link {
             sticky: name.sticky,
             metadata,
             source_app: &self.app_name,
-            principal: "",
+            principal: &self.caller().subject,
         });
         if decision.remember {
             // Somebody else cannot have set it: the link has one task.
@@ -117,7 +117,9 @@ impl Link {
                 .as_deref()
                 .unwrap_or(&route.name.endpoint)
                 .into();
+            let method = rewrite.method.as_deref().unwrap_or(&route.name.method);
             Arc::new(Choice {
+                access: self.access(slot.service().service(), method),
                 slot,
                 endpoint,
                 balance: route.choice.balance,

@@ -2,6 +2,7 @@
 //! reason.
 
 use super::client::Client::{self, Go, Java, JsAlpha, JsClassic, Kotlin, Python};
+use super::features::Part;
 
 pub(crate) struct Known {
     /// Empty stands for every client.
@@ -22,6 +23,15 @@ impl Known {
             && one_of(self.requesters, requester)
             && one_of(self.responders, responder)
     }
+
+    /// The part in which the client is at fault.
+    pub(crate) fn part(&self) -> Part {
+        if self.responders.contains(&self.at) {
+            Part::Responder
+        } else {
+            Part::Requester
+        }
+    }
 }
 
 /// Why this check of this pair must fail, when it must.
@@ -30,6 +40,11 @@ pub(crate) fn known(requester: Client, responder: Client, check: &str) -> Option
         .iter()
         .find(|known| known.fits(requester, responder, check))
 }
+
+pub(crate) const INTERLEAVES: &str = "interleaves the fragments of consecutive items of one stream";
+
+pub(crate) const REPEATS_CREDIT: &str =
+    "repeats the request's initial credit in every fragment: four bytes that belong to nothing";
 
 pub(crate) const KNOWN: &[Known] = &[
     Known {
@@ -69,7 +84,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["rr-0"],
         at: Python,
-        reason: "clears NEXT on an empty reply, and js-classic never resolves that",
+        reason: "clears NEXT on an empty reply, which rsocket-js 0.0.x never resolves",
         lethal: false,
     },
     Known {
@@ -110,7 +125,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["rr-0"],
         at: Python,
-        reason: "clears NEXT on an empty reply, which kotlin takes for an error",
+        reason: "clears NEXT on an empty reply, which rsocket-kotlin takes for an error",
         lethal: false,
     },
     Known {
@@ -118,8 +133,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[JsAlpha, JsClassic, Python, Java, Go],
         checks: &["channel-64k"],
         at: Kotlin,
-        reason: "repeats the request's initial credit in every fragment: four bytes that belong to \
-                 nothing",
+        reason: REPEATS_CREDIT,
         lethal: false,
     },
     Known {
@@ -127,7 +141,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[],
         checks: &["channel-64k"],
         at: Python,
-        reason: "interleaves the fragments of consecutive items of one stream",
+        reason: INTERLEAVES,
         lethal: false,
     },
     Known {
@@ -135,7 +149,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["channel-64k"],
         at: Python,
-        reason: "interleaves the fragments of consecutive items of one stream",
+        reason: INTERLEAVES,
         lethal: false,
     },
     Known {

@@ -89,7 +89,7 @@ struct Pair {
 }
 
 /// Items of the two streams of a pair.
-const ITEMS: u32 = 10_000;
+const ITEMS: u32 = 5_000;
 const ITEMS_LONG: u32 = 100_000;
 
 /// Whom a requester on this transport calls.

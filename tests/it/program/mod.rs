@@ -15,6 +15,8 @@ mod tls;
 
 use std::{future::Future, time::Duration};
 
+pub(crate) use self::admin::metrics;
+
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread()

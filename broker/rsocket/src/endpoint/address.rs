@@ -97,6 +97,14 @@ impl Message {
         Some(entry.content)
     }
 
+    /// The token it came with.
+    pub fn bearer_token(&self) -> Option<&str> {
+        match Auth::decode(self.find(Mime::AUTHENTICATION)?).ok()? {
+            Auth::Bearer(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// The tags of the routing entry, the route first.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let content = self.find(Mime::ROUTING).unwrap_or_default();

@@ -159,7 +159,7 @@ pub use options::{ConnectOptions, LeaseOptions, Limits, ResumeOptions, WithoutLe
 pub use pool::Pool;
 pub use requester::Requester;
 pub use responder::Responder;
-pub use server::{Introduced, ServeOptions, Server, accept, serve};
+pub use server::{Introduced, ServeOptions, Server, Verdict, accept, serve};
 
 pub use crate::engine::Message;
 pub use crate::engine::lease::LeasePolicy;

@@ -9,6 +9,7 @@ mod lifelines;
 mod links;
 mod pieces;
 mod sessions;
+mod storms;
 
 use std::sync::Arc;
 

@@ -110,6 +110,11 @@ impl ReplayBuffer {
         self.bytes > self.limit / 2
     }
 
+    /// Whether a sender that can wait should: nothing is given up yet, and soon will be.
+    pub const fn is_nearly_full(&self) -> bool {
+        self.bytes > self.limit - self.limit / 4
+    }
+
     pub fn len(&self) -> usize {
         self.frames.len()
     }
