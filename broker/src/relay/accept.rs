@@ -37,6 +37,10 @@ const TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
 /// What is read of them: an ordinary SETUP, so that closing does not reset the connection.
 const TURNED_AWAY_FRAME: usize = 64 * 1024;
 
+/// The longest first frame, in bytes: SETUP with all the metadata that is taken, and room for its data.
+/// Whoever has not said who it is makes the broker hold no more.
+const FIRST_FRAME: usize = 1 << 20;
+
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
     Socket(Accepted, Admission),
@@ -140,7 +144,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         Arrival::Memory(io, admission, known) => (io, admission, known),
         Arrival::Socket(accepted, admission) => {
             let peer = accepted.peer();
-            let opening = accepted.open(plane.limits.frame);
+            let opening = accepted.open(FIRST_FRAME.min(plane.limits.frame));
             match timeout_at(deadline, opening).await {
                 Ok(Ok(io)) => (io, admission, None),
                 Ok(Err(error)) => {
@@ -156,6 +160,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
     };
     let peer = io.peer();
     let first = timeout_at(deadline, first_frame(&mut io, plane, known)).await;
+    io.set_frame_max(plane.limits.frame);
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
         // It counts as half-open until it counts as a link, or has been told why it is none.

@@ -100,8 +100,27 @@ fn setup_metadata_of_sixteen_mebibytes_is_refused() {
             let mut peer = Peer::silent(&broker);
             peer.send(&setup).expect("it reads");
             let code = peer.farewell().expect("a reason");
-            assert!((1..=3).contains(&code), "{code:#x}");
+            assert_eq!(code, 0x101, "refused by its length");
         }
     });
     memory.assert_grew_less_than(&broker, 96);
+}
+
+/// Whoever has not introduced itself makes the broker hold little: a first frame that says it is as
+/// large as a frame can be is refused by its length, before its bytes.
+#[test]
+fn a_first_frame_of_sixteen_mebibytes_is_refused_by_its_length() {
+    let _alone = alone();
+    let broker = broker("pending-per-address = 64");
+    let mut neighbour = Neighbour::start(&broker);
+    let memory = Memory::of(&broker);
+    neighbour.during("first frames of 16 MiB", || {
+        for _ in 0..size(50, 1000) {
+            let mut peer = Peer::silent(&broker);
+            peer.send(b"\xFF\xFF\xFF\0\0\0\0\x04").expect("it reads");
+            let code = peer.farewell().expect("a reason");
+            assert_eq!(code, 0x101);
+        }
+    });
+    memory.assert_grew_less_than(&broker, 16);
 }

@@ -16,6 +16,10 @@ pub(super) struct Framed {
 }
 
 impl Framed {
+    pub(super) const fn set_frame_max(&mut self, frame_max: usize) {
+        self.frame_max = frame_max;
+    }
+
     pub(super) fn new(frame_max: usize) -> Self {
         Self {
             buffer: ReadBuffer::default(),
