@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, id},
+    process::{Command, id},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -168,17 +168,6 @@ impl Broker {
             .nth(1)
             .and_then(|n| n.parse::<u64>().ok());
         kib.expect("kB") * 1024
-    }
-
-    /// Tells it to end, as an operator does.
-    pub(crate) fn terminate(&self) {
-        let kill = Command::new("kill").arg(self.pid().to_string()).status();
-        assert!(kill.expect("kill runs").success());
-    }
-
-    /// Waits for its end.
-    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
-        self.process.wait(limit)
     }
 
     /// What the broker said on standard error, for a failure message.

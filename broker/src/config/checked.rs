@@ -242,6 +242,12 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
     let listen = section.read("listen", HostPort::parse_full);
     let token_file = section.path("token-file");
     let hosts = section.list("hosts").unwrap_or_default();
+    if let Some(Placed { value, .. }) = listen.as_ref().filter(|it| !it.value.is_loopback()) {
+        let what = format!("binds {value}: whoever listens on the way reads the admin token");
+        let todo = "bind 127.0.0.1 and come by a tunnel (ssh -L 9997:127.0.0.1:9997 HOST), \
+                    or put a TLS proxy in front and keep the network closed";
+        section.advise("listen", what, todo);
+    }
     AdminFace {
         listen: listen.map_or(HostPort::loopback(ADMIN_PORT), |placed| placed.value),
         token_file: token_file.map_or_else(|| data_dir.join(TOKEN_FILE), |placed| placed.value),

@@ -55,6 +55,8 @@ pub struct Loaded {
     pub settings: Vec<Shown>,
     /// What is good today and will not do, such as a certificate that has expired.
     pub doubts: Problems,
+    /// What is better done another way, and may be meant.
+    pub advice: Problems,
 }
 
 /// Reads and checks everything, or says everything that is wrong.
@@ -71,13 +73,14 @@ pub fn load(surroundings: &Surroundings) -> Result<Loaded, Problems> {
     for tls in config.listeners.iter().filter_map(|it| it.tls.as_ref()) {
         contents.extend(tls.contents().clone());
     }
-    let doubts = reader.doubts();
+    let (doubts, advice) = (reader.doubts(), reader.advice());
     Ok(Loaded {
         config,
         files: written.files,
         contents,
         settings,
         doubts,
+        advice,
     })
 }
 

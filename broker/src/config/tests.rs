@@ -618,6 +618,20 @@ fn public_listeners_need_leave() {
     assert!(!Case::new(text).config().http.listen.is_loopback());
 }
 
+#[test]
+fn an_admin_face_that_others_reach_is_advised_against() {
+    let loaded = Case::new("[admin]\nlisten = \"0.0.0.0:9997\"\n").load();
+    let advice = loaded.unwrap().advice.to_string();
+    assert!(
+        advice.contains("jackfield.toml:2:10: admin.listen binds 0.0.0.0:9997: "),
+        "{advice}"
+    );
+    assert!(advice.contains("; bind 127.0.0.1 and come by a tunnel"));
+    for text in ["", "[admin]\nlisten = \"[::1]:9997\"\n"] {
+        assert!(Case::new(text).load().unwrap().advice.is_empty());
+    }
+}
+
 /// A value other than the default for every key: a key that is listed but not read would change nothing.
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("node.name", "[node]\nname = \"x\""),

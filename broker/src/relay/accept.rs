@@ -158,13 +158,14 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
     let first = timeout_at(deadline, first_frame(&mut io, plane, known)).await;
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
+        // It counts as half-open until it counts as a link, or has been told why it is none.
         Ok(Arrived::New(introduced)) => {
+            let link = register(io, *introduced, plane, thread).await;
             drop(admission);
-            register(io, *introduced, plane, thread).await
+            link
         }
         Ok(Arrived::Back(resume)) => {
-            drop(admission);
-            come_back(Returning::new(io, resume), plane).await;
+            come_back(Returning::new(io, resume, admission), plane).await;
             None
         }
         Err(Some((code, text))) => {

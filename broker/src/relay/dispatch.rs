@@ -23,6 +23,11 @@ use crate::{
     directory::{Endpoint, Instance, Pick},
 };
 
+/// So much of the name of a service that nobody knows is said to its caller and to the log.
+const SERVICE_TOLD_MAX: usize = 256;
+/// What the routing entries of a request may add up to, like the metadata of one in fragments.
+const ROUTING_MAX: usize = 64 * 1024;
+
 /// Where a request goes.
 pub(super) enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
@@ -121,6 +126,11 @@ impl Link {
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
     ) -> Result<Decided, Refusal> {
+        let len = entries.raw_len();
+        if len > ROUTING_MAX {
+            let what = format!("routing entries of {len} bytes, at most {ROUTING_MAX}");
+            return Err(Refusal::BadMetadata(what));
+        }
         let generations = self.plane.generations();
         self.note_caller(metadata)?;
         let known = self.routes.find(entries, interaction, generations);
@@ -168,7 +178,8 @@ impl Link {
                     (Some(slot), _) => (Name::of(&route), slot),
                     (None, Some(slot)) => (Name::of(&whole), slot),
                     (None, None) => {
-                        return Err(Refusal::UnknownService(route.key().into_owned()));
+                        let key = route.key().chars().take(SERVICE_TOLD_MAX).collect();
+                        return Err(Refusal::UnknownService(key));
                     }
                 }
             }

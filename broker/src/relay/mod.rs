@@ -20,7 +20,7 @@
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
-//! | routes remembered by a link | 512 | begins anew |
+//! | routes remembered by a link | 512, 256 KiB of keys | begins anew |
 //! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is refused |

@@ -25,6 +25,9 @@ use crate::{
 };
 
 const ROUTES_MAX: usize = 512;
+/// What the keys of all routes may add up to: a peer writes them, and may write tags behind its route
+/// that differ every time.
+const KEYS_MAX: usize = 256 * 1024;
 
 /// Where calls of a route may go.
 #[derive(Clone)]
@@ -69,6 +72,8 @@ pub(super) struct Route {
 #[derive(Default)]
 pub(super) struct Routes {
     known: HashMap<Box<[u8]>, Rc<Route>, RandomState>,
+    /// Bytes of all keys together.
+    bytes: usize,
     key: Vec<u8>,
 }
 
@@ -97,9 +102,13 @@ impl Routes {
 
     /// Remembers a route under the entries last asked for.
     pub(super) fn remember(&mut self, route: &Rc<Route>) {
-        if self.known.len() >= ROUTES_MAX {
+        let len = self.key.len();
+        if self.known.len() >= ROUTES_MAX || self.bytes + len > KEYS_MAX {
             self.known.clear();
+            self.bytes = 0;
         }
-        self.known.insert(self.key.as_slice().into(), route.clone());
+        let known = self.known.insert(self.key.as_slice().into(), route.clone());
+        // A route of an older generation is replaced under the same key.
+        self.bytes += if known.is_none() { len } else { 0 };
     }
 }

@@ -268,7 +268,7 @@ fn start_relay(
 
 /// Says what is good today and will not do.
 pub(super) fn warn_of_doubts(loaded: &Loaded) {
-    for doubt in loaded.doubts.iter() {
+    for doubt in loaded.doubts.iter().chain(loaded.advice.iter()) {
         tracing::warn!("{doubt}");
     }
 }

@@ -28,7 +28,7 @@ fn drain(requester: Client, responder: Client) {
     let mut broker = Broker::start();
     let serving = responder.respond(&broker, Transport::Tcp);
     let mut command = requester.command("request");
-    command.args(["--broker", broker.uri(Transport::Tcp), "--only", "paced"]);
+    command.args(["--broker", broker.uri(Transport::Tcp), "--only", "drained"]);
     let service = responder.service(Transport::Tcp);
     command.args(["--service", &format!("{service}:{ITEMS}")]);
     let calling = Process::start("requester", command, broker.folder());
@@ -36,7 +36,7 @@ fn drain(requester: Client, responder: Client) {
         line.contains("\"started\"").then_some(())
     });
 
-    broker.terminate();
+    broker.signal("TERM");
     let told = Instant::now();
     let line = calling.expect("end of the stream", |line| {
         let line: Value = serde_json::from_str(line).ok()?;
@@ -50,7 +50,6 @@ fn drain(requester: Client, responder: Client) {
     serving.expect("end of the responder's connection", |line| {
         line.contains("\"closed\"").then_some(())
     });
-    let status = broker.ended(Duration::from_secs(10));
-    let code = status.and_then(|status| status.code());
+    let code = broker.exit_code(Duration::from_secs(10));
     assert_eq!(code, Some(0), "{pair}: {}", broker.errors());
 }

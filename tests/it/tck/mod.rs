@@ -15,7 +15,6 @@
 //! - what cannot pass yet is in [`NOT_YET`] with the reason, and must go on failing
 
 mod call;
-mod cutter;
 mod marble;
 mod player;
 mod scenarios;
@@ -48,21 +47,15 @@ const KIT: [(&str, usize); 6] = [
     ("FireAndForgetTests", 2),
     ("test", 6),
     ("multipleclientstest", 4),
-    (RESUMPTION, 4),
+    ("Resumptiontest", 4),
 ];
-
-const RESUMPTION: &str = "Resumptiontest";
 
 /// What cannot pass yet: a set, one of its scripts or all, and why. What is listed fails, or this is
 /// out of date.
-const NOT_YET: [(&str, Option<&str>, &str); 4] = [
-    (RESUMPTION, None, NO_RESUME),
-    ("resumed", None, NO_RESUME),
+const NOT_YET: [(&str, Option<&str>, &str); 2] = [
     ("RequestStreamTests", Some("requestStreamInterleave"), LOST),
     ("streams", Some(EARLY_CREDIT), LOST),
 ];
-
-const NO_RESUME: &str = "the endpoint does not resume";
 
 const LOST: &str =
     "the endpoint drops credit that is granted before its driver has sent the request";
