@@ -167,7 +167,9 @@ fn a_broker_that_wants_tokens_serves_who_has_one_and_no_longer_than_it_is_good()
     let config = fs::read_to_string(&file).expect("the configuration");
     let changed = config.replace("\"guest\"", "\"other\"");
     fs::write(&file, changed).expect("a file");
-    run(answers("a guest's call", || call(uri, &[], Some(&guest), folder)));
+    run(answers("a guest's call", || {
+        call(uri, &[], Some(&guest), folder)
+    }));
 
     // The list is looked at while the broker runs, and ends connections.
     fs::write(realm.path("revoked"), "stock-1\n").expect("a file");

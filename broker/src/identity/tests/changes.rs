@@ -344,7 +344,10 @@ async fn a_key_set_comes_over_tls_from_who_is_trusted() {
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/jwks", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://localhost:{}/jwks",
+        listener.local_addr().unwrap().port()
+    );
     let (signer, jwk) = p256("first");
     let text = jwks(&[&jwk]);
     let serve = async {
