@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use jackfield_rsocket::metadata::ServicePattern;
+use jackfield_rsocket::metadata::{BinaryRouting, ServicePattern};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -263,6 +263,74 @@ fn new_rules_hold_for_the_next_request() {
         call(&mut caller, 5, "echo.Service.shout").await;
         let told = caller.sees().await.what;
         assert!(told.contains("RST-900401"), "{told}");
+    });
+}
+
+/// What the broker judges by is what the responder reads: a request that says two things is refused.
+#[test]
+fn a_request_speaks_with_one_voice() {
+    run(async {
+        let mut realm = Realm::new();
+        realm.config.rules = vec![Rule {
+            effect: Effect::Deny,
+            rights: vec![Right::Call],
+            services: vec![ServicePattern::new("echo.*")],
+            methods: vec![ServicePattern::new("delete*")],
+            subjects: Vec::new(),
+            roles: Vec::new(),
+            authorities: Vec::new(),
+        }];
+        let world = realm.world();
+        let token = bearer(&realm.member("app", "1", "default"));
+        let mut echo = world.dial();
+        echo.setup(&[
+            (Mime::AUTHENTICATION, &token),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ])
+        .await;
+        settle(&world).await;
+        let mut caller = world.dial();
+        caller.setup(&[(Mime::AUTHENTICATION, &token)]).await;
+        let (find, delete) = ("echo.Service.find", "echo.Service.delete");
+        let binary = |text: &'static str| BinaryRouting::of_text(text);
+        let numbers = |numbers: BinaryRouting<'static>| BinaryRouting {
+            text: "",
+            ..numbers
+        };
+        for (stream, text, binary, told) in [
+            (1, Some(find), Some(binary(find)), None),
+            (3, Some(find), None, None),
+            (5, Some(delete), None, Some("RST-900401")),
+            (7, None, Some(binary(delete)), Some("RST-900401")),
+            (9, Some(find), Some(binary(delete)), Some("RST-600500")),
+            (11, Some(delete), Some(binary(find)), Some("RST-600500")),
+            (
+                13,
+                Some(find),
+                Some(numbers(binary(delete))),
+                Some("RST-600500"),
+            ),
+            (15, None, Some(numbers(binary(find))), Some("RST-900401")),
+            (17, Some("echo.Service"), None, Some("RST-900401")),
+        ] {
+            let mut metadata = CompositeBuilder::new();
+            if let Some(binary) = binary {
+                metadata = metadata.push(Mime::BINARY_ROUTING, &binary.encode());
+            }
+            if let Some(text) = text {
+                metadata = metadata.push(Mime::ROUTING, &encode_tags([text]).unwrap());
+            }
+            let metadata = metadata.finish().unwrap();
+            let ask = request(Interaction::Response, 0, &metadata);
+            caller.request(stream, ask).await;
+            match told {
+                None => assert_eq!(echo.sees().await.what, "Response n=0 hello"),
+                Some(told) => {
+                    let seen = caller.sees().await.what;
+                    assert!(seen.contains(told), "{stream}: {seen}");
+                }
+            }
+        }
     });
 }
 
