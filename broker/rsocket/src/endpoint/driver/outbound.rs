@@ -50,6 +50,7 @@ impl Driver {
     fn take_signal(&mut self, signal: Signal) -> Result<(), Closed> {
         match signal {
             Signal::Cancel(ticket) => self.cancel(&ticket),
+            Signal::RequestN(ticket, n) if ticket.stream().is_none() => ticket.grant_early(n),
             Signal::RequestN(ticket, n) => {
                 let call = self.call_of(&ticket);
                 if let Some((id, Inbound::Items(_))) = call.map(|(id, call)| (id, &call.inbound)) {
@@ -101,7 +102,7 @@ impl Driver {
         };
         let request = Request {
             interaction,
-            initial_n,
+            initial_n: ticket.initial(initial_n),
             follows,
             complete: false,
             metadata: first.metadata.as_deref(),
