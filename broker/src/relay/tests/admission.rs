@@ -503,6 +503,52 @@ fn a_request_may_show_its_own_credentials() {
     });
 }
 
+/// Wherever the credentials stand in its metadata, and in however many pieces it comes.
+#[test]
+fn a_request_in_fragments_may_show_its_own_credentials() {
+    run(async {
+        let mut realm = Realm::new();
+        realm.config.per_request = true;
+        let world = realm.world();
+        let token = bearer(&realm.member("echo", "1", "default"));
+        let mut echo = world.dial();
+        echo.setup(&[
+            (Mime::AUTHENTICATION, &token),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ])
+        .await;
+        settle(&world).await;
+        let other = bearer(&realm.member("gateway", "2", "default"));
+        let mut gateway = world.dial();
+        gateway.setup(&[(Mime::AUTHENTICATION, &other)]).await;
+        let both = CompositeBuilder::new()
+            .push(
+                Mime::BINARY_ROUTING,
+                &BinaryRouting::of_text("echo.Service.say").encode(),
+            )
+            .push(Mime::ROUTING, &encode_tags(["echo.Service.say"]).unwrap())
+            .push(Mime::AUTHENTICATION, token.as_bytes())
+            .finish()
+            .unwrap();
+        // Both routing entries are whole in the first piece; the credentials are in the second.
+        let (first, second) = both.split_at(both.len() - token.len());
+        let ask = Request {
+            follows: true,
+            data: b"",
+            ..request(Interaction::Response, 0, first)
+        };
+        gateway.request(1, ask).await;
+        echo.sees_nothing().await;
+        let rest = Payload {
+            metadata: Some(second),
+            ..payload("NC", b"hello")
+        };
+        gateway.send(|out| rest.encode(id(1), out)).await;
+        let seen = echo.sees().await.what;
+        assert!(seen.starts_with("Response"), "{seen}");
+    });
+}
+
 /// Without `required` a token that does not verify is ignored, and calls need no kin.
 #[test]
 fn where_nothing_is_required_a_bad_token_does_no_harm() {
