@@ -56,7 +56,7 @@ pub struct Identity {
     fetched: Mutex<Fetched>,
     pub(super) metrics: Metrics,
     lines: RateLimit,
-    passwords: Semaphore,
+    passwords: Arc<Semaphore>,
     /// Somebody wants the key set fetched.
     pub(super) keys_wanted: Notify,
     /// Counts answers to that, good and bad.
@@ -78,7 +78,7 @@ impl Identity {
             fetched: Mutex::default(),
             metrics: Metrics::register(registry)?,
             lines: RateLimit::default(),
-            passwords: Semaphore::new(PASSWORDS_MAX),
+            passwords: Arc::new(Semaphore::new(PASSWORDS_MAX)),
             keys_wanted: Notify::new(),
             keys_tried: watch::Sender::new(0),
         })
@@ -195,14 +195,18 @@ impl Identity {
             self.metrics.ok.inc();
             return Ok(principal);
         }
-        let permit = timeout(PATIENCE, self.passwords.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
+        let permit = timeout(PATIENCE, Arc::clone(&self.passwords).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(Denied::Busy);
         };
         let (name, password) = (name.to_owned(), password.to_owned());
         let checking = Arc::clone(&state);
-        let checked =
-            tokio::task::spawn_blocking(move || checking.users.verify(&name, &password)).await;
+        let check = move || {
+            // Whoever stops waiting does not stop the work, so the place is the work's.
+            let _permit = permit;
+            checking.users.verify(&name, &password)
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
         let principal = checked.ok().flatten().ok_or(Denied::Password)?;
         state.cache.remember(hash, &principal, now);
         self.metrics.ok.inc();
@@ -247,6 +251,11 @@ impl Identity {
 
     pub fn judge(&self, who: &Principal, right: Right, service: &str, method: &str) -> Judgement {
         self.state.load().policy.judge(who, right, service, method)
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.state.load().policy.is_open()
     }
 
     /// Whether what somebody was let in by has been taken back since.

@@ -300,6 +300,10 @@ async fn register(
         },
     };
     plane.links.enter(&me);
+    // What was taken back between admission and here was looked for among the links without this one.
+    if plane.identity.takes_back(&me.principal) {
+        me.give_order(Order::TakeBack);
+    }
     let peer = io.peer();
     if plane.links.may_log("RST-500200") {
         let app = instance

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use jackfield_rsocket::{
-    metadata::{Composite, Mime, Service},
+    metadata::{Composite, Mime, Route, RoutingEntries, Service, Target},
     wire::Setup,
 };
 
@@ -24,6 +24,10 @@ pub(super) enum Access {
 }
 
 impl Access {
+    pub(super) const fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+
     pub(super) fn admits(&self, instance: &Instance<Arc<Handle>>) -> bool {
         match self {
             Self::Anyone => true,
@@ -81,6 +85,35 @@ impl Link {
             Judgement::Allowed => Access::Anyone,
             Judgement::Refused => Access::Nobody,
             Judgement::AmongKin => Access::KinOf(caller.clone()),
+        }
+    }
+
+    /// A request may name what it asks for three times: by the text of 0x7E, by that of 0x50, and by
+    /// number. The broker decides by one, and the responder perhaps by another; where anybody is
+    /// refused anything they must say the same.
+    pub(super) fn check_one_voice(
+        &self,
+        entries: &RoutingEntries<'_>,
+        target: &Target<'_>,
+    ) -> Result<(), Refusal> {
+        let (Some(route), Some(binary)) = (target.route, target.binary) else {
+            return Ok(());
+        };
+        if self.plane.identity.is_open() {
+            return Ok(());
+        }
+        let said =
+            |other: &Route<'_>| (other.service, other.method) == (route.service, route.method);
+        let text = entries.text.map(|entry| Route::from_tags(entry.content));
+        let text = text.and_then(Result::ok).flatten();
+        let same = text.as_ref().is_none_or(said)
+            && (binary.text.is_empty() || said(&Route::parse(binary.text)))
+            && (binary.handler_id == 0 || binary.handler_id == route.handler_id());
+        match same {
+            true => Ok(()),
+            false => Err(Refusal::BadMetadata(
+                "entries 0x7E and 0x50 name different methods".into(),
+            )),
         }
     }
 

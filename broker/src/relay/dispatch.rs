@@ -169,6 +169,7 @@ impl Link {
         };
         let made_under = self.plane.generations();
         let target = entries.target().map_err(bad)?;
+        self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
         let (name, slot) = match (target.route, target.binary) {
             (Some(route), _) => {

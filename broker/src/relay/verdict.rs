@@ -63,6 +63,11 @@ impl Link {
             Verdict::Pass => route.choice.clone(),
             Verdict::Refuse { code, text } => return Err(Refusal::Plugin { code, text }),
             Verdict::Failed { plugin } => return Err(Refusal::PluginFailed(plugin.to_string())),
+            // A plugin answers in the responder's place, and not for whom the rules refuse.
+            Verdict::Answer { .. } if route.choice.access.is_nobody() => {
+                let service = route.choice.slot.service().to_string();
+                return Err(Refusal::NotAllowed(service));
+            }
             Verdict::Answer { metadata, data } => {
                 return Ok(Decided::Answered {
                     route,

@@ -162,6 +162,15 @@ fn a_broker_that_wants_tokens_serves_who_has_one_and_no_longer_than_it_is_good()
     let (code, said) = realm.inspect(&never);
     assert_eq!((code, &said["why"]), (Some(1), &"missing_claim".into()));
 
+    // Rules change while the broker runs, for who is connected and for who comes.
+    let file = folder.join("jackfield.toml");
+    let config = fs::read_to_string(&file).expect("the configuration");
+    let changed = config.replace("\"guest\"", "\"other\"");
+    fs::write(&file, changed).expect("a file");
+    run(answers("a guest's call", || {
+        call(uri, &[], Some(&guest), folder)
+    }));
+
     // The list is looked at while the broker runs, and ends connections.
     fs::write(realm.path("revoked"), "stock-1\n").expect("a file");
     let ended = responder.wait(Duration::from_secs(60));

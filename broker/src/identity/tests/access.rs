@@ -92,6 +92,7 @@ fn the_table_of_who_may_do_what_is_the_golden_one() {
         (Right::Call, "com.stock.Items", "findAll"),
         (Right::Call, "com.stock.Items", "add"),
         (Right::Call, "com.stock.Items", "deleteAll"),
+        (Right::Call, "com.stock.Items", ""),
         (Right::Publish, "com.stock.Items", ""),
         (Right::Observe, "com.stock.Items", ""),
         (Right::Call, "com.free.Any", "any"),

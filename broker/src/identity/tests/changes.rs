@@ -327,6 +327,72 @@ async fn a_flood_of_unknown_keys_fetches_once() {
     }
 }
 
+/// Over TLS the server is trusted by the authority that is configured, and by no other.
+#[tokio::test]
+async fn a_key_set_comes_over_tls_from_who_is_trusted() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::{TlsAcceptor, rustls};
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}/jwks",
+        listener.local_addr().unwrap().port()
+    );
+    let (signer, jwk) = p256("first");
+    let text = jwks(&[&jwk]);
+    let serve = async {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let Ok(mut socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut request = [0; 1024];
+            let _ = socket.read(&mut request).await.unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(text.as_bytes()).await.unwrap();
+            let _ = socket.shutdown().await;
+        }
+    };
+    let files = Files::new();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let ask = async {
+        for (authority, expected) in [(&made.cert, true), (&other.cert, false)] {
+            let identity = identity(Config {
+                required: true,
+                jwt: Some(JwtConfig {
+                    jwks: Some(JwksSource::Url {
+                        url: url.clone(),
+                        authorities: Some(files.put("ca.pem", authority.pem())),
+                    }),
+                    ..jwt(Profile::Strict)
+                }),
+                ..Config::default()
+            });
+            let auth = named(&signer, "first");
+            let found = tokio::select! {
+                found = identity.admit(shown(&auth)) => found,
+                () = keep_keys(&identity, Pace::default()) => unreachable!("it never ends"),
+            };
+            assert_eq!(found.is_ok(), expected, "{found:?}");
+        }
+    };
+    tokio::select! {
+        () = ask => {}
+        () = serve => {}
+    }
+}
+
 /// What the watcher's thread does, seen from outside.
 #[test]
 fn a_changed_file_is_read_again() {

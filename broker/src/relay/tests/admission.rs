@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use jackfield_rsocket::metadata::ServicePattern;
+use jackfield_rsocket::metadata::{BinaryRouting, ServicePattern};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -266,6 +266,74 @@ fn new_rules_hold_for_the_next_request() {
     });
 }
 
+/// What the broker judges by is what the responder reads: a request that says two things is refused.
+#[test]
+fn a_request_speaks_with_one_voice() {
+    run(async {
+        let mut realm = Realm::new();
+        realm.config.rules = vec![Rule {
+            effect: Effect::Deny,
+            rights: vec![Right::Call],
+            services: vec![ServicePattern::new("echo.*")],
+            methods: vec![ServicePattern::new("delete*")],
+            subjects: Vec::new(),
+            roles: Vec::new(),
+            authorities: Vec::new(),
+        }];
+        let world = realm.world();
+        let token = bearer(&realm.member("app", "1", "default"));
+        let mut echo = world.dial();
+        echo.setup(&[
+            (Mime::AUTHENTICATION, &token),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ])
+        .await;
+        settle(&world).await;
+        let mut caller = world.dial();
+        caller.setup(&[(Mime::AUTHENTICATION, &token)]).await;
+        let (find, delete) = ("echo.Service.find", "echo.Service.delete");
+        let binary = |text: &'static str| BinaryRouting::of_text(text);
+        let numbers = |numbers: BinaryRouting<'static>| BinaryRouting {
+            text: "",
+            ..numbers
+        };
+        for (stream, text, binary, told) in [
+            (1, Some(find), Some(binary(find)), None),
+            (3, Some(find), None, None),
+            (5, Some(delete), None, Some("RST-900401")),
+            (7, None, Some(binary(delete)), Some("RST-900401")),
+            (9, Some(find), Some(binary(delete)), Some("RST-600500")),
+            (11, Some(delete), Some(binary(find)), Some("RST-600500")),
+            (
+                13,
+                Some(find),
+                Some(numbers(binary(delete))),
+                Some("RST-600500"),
+            ),
+            (15, None, Some(numbers(binary(find))), Some("RST-900401")),
+            (17, Some("echo.Service"), None, Some("RST-900401")),
+        ] {
+            let mut metadata = CompositeBuilder::new();
+            if let Some(binary) = binary {
+                metadata = metadata.push(Mime::BINARY_ROUTING, &binary.encode());
+            }
+            if let Some(text) = text {
+                metadata = metadata.push(Mime::ROUTING, &encode_tags([text]).unwrap());
+            }
+            let metadata = metadata.finish().unwrap();
+            let ask = request(Interaction::Response, 0, &metadata);
+            caller.request(stream, ask).await;
+            match told {
+                None => assert_eq!(echo.sees().await.what, "Response n=0 hello"),
+                Some(told) => {
+                    let seen = caller.sees().await.what;
+                    assert!(seen.contains(told), "{stream}: {seen}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn a_uuid_belongs_to_its_principal() {
     run(async {
@@ -432,6 +500,52 @@ fn a_request_may_show_its_own_credentials() {
                 }
             }
         }
+    });
+}
+
+/// Wherever the credentials stand in its metadata, and in however many pieces it comes.
+#[test]
+fn a_request_in_fragments_may_show_its_own_credentials() {
+    run(async {
+        let mut realm = Realm::new();
+        realm.config.per_request = true;
+        let world = realm.world();
+        let token = bearer(&realm.member("echo", "1", "default"));
+        let mut echo = world.dial();
+        echo.setup(&[
+            (Mime::AUTHENTICATION, &token),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ])
+        .await;
+        settle(&world).await;
+        let other = bearer(&realm.member("gateway", "2", "default"));
+        let mut gateway = world.dial();
+        gateway.setup(&[(Mime::AUTHENTICATION, &other)]).await;
+        let both = CompositeBuilder::new()
+            .push(
+                Mime::BINARY_ROUTING,
+                &BinaryRouting::of_text("echo.Service.say").encode(),
+            )
+            .push(Mime::ROUTING, &encode_tags(["echo.Service.say"]).unwrap())
+            .push(Mime::AUTHENTICATION, token.as_bytes())
+            .finish()
+            .unwrap();
+        // Both routing entries are whole in the first piece; the credentials are in the second.
+        let (first, second) = both.split_at(both.len() - token.len());
+        let ask = Request {
+            follows: true,
+            data: b"",
+            ..request(Interaction::Response, 0, first)
+        };
+        gateway.request(1, ask).await;
+        echo.sees_nothing().await;
+        let rest = Payload {
+            metadata: Some(second),
+            ..payload("NC", b"hello")
+        };
+        gateway.send(|out| rest.encode(id(1), out)).await;
+        let seen = echo.sees().await.what;
+        assert!(seen.starts_with("Response"), "{seen}");
     });
 }
 
