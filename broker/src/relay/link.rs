@@ -175,6 +175,8 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.now = now();
+        #[cfg(test)]
+        TURNS.set(TURNS.get() + 1);
         if let Some(returning) = self.me.answer_door() {
             self.on_returning(*returning);
         }
@@ -324,4 +326,15 @@ impl Link {
             metrics.bytes_out.inc_by(counts.bytes_out);
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static TURNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How often links of this thread have been woken.
+#[cfg(test)]
+pub(super) fn turns() -> usize {
+    TURNS.get()
 }

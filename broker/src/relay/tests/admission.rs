@@ -110,6 +110,7 @@ async fn call(caller: &mut Peer, stream: u32, route: &str) {
     caller.request(stream, ask).await;
 }
 
+/// Conformance 38, 39: whatever is wrong with the credentials, one text is all a stranger reads.
 #[test]
 fn a_setup_is_judged_in_the_archived_brokers_order() {
     run(async {
@@ -133,13 +134,16 @@ fn a_setup_is_judged_in_the_archived_brokers_order() {
         let auth = |token| entry(Mime::AUTHENTICATION, token);
         let application = |app| entry(Mime::APPLICATION, app);
         let publish = (Mime::SERVICE_REGISTRY, r#"["secret.Service"]"#);
-        let table: [(&[(Mime, &str)], &str); 9] = [
+        let table: [(&[(Mime, &str)], &str); 11] = [
             (&[], unknown),
             (&[application(&app)], unknown),
             // Strangers are told nothing about what is wrong with theirs.
             (&[application(broken)], unknown),
             (&[application(broken), auth(&bad)], unknown),
             (&[auth("\u{5}bearernonsense")], unknown),
+            (&[auth("\u{5}simple\0\u{2}meguess")], unknown),
+            // A user name that is longer than the entry.
+            (&[auth("\u{5}simple\0\u{40}me")], unknown),
             (
                 &[auth(&good), auth(&good)],
                 "error INVALID_SETUP (0x1) RST-600500: composite metadata cannot be read: two auth",
