@@ -51,12 +51,12 @@ fn bytes_that_are_no_rsocket_are_answered_and_harm_nobody() {
         let caller = requester(uri).await;
         wait_for(&caller, "good.Service.call").await;
         // The ERROR frame: length, stream 0, type 0x0B. HTTP's first three bytes announce 4.5 MB,
-        // which never come.
+        // more than a first frame may have.
         for (bytes, code, words) in [
             (
                 &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n"[..],
-                0x001,
-                "RST-500402",
+                0x101,
+                "RST-910400",
             ),
             (b"\x00\x00\x06\x00\x00\x00\x01\x10\x00", 0x001, "RST-500402"),
             (b"\x00\x00\x02\x00\x00", 0x101, "RST-910400"),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod bytes;
 mod caller;
 mod demo;
 mod doctor;

@@ -61,7 +61,7 @@ impl Authority {
         self.folder.path().join(file).display().to_string()
     }
 
-    fn dial_options(&self) -> DialOptions {
+    pub(super) fn dial_options(&self) -> DialOptions {
         let tls = TlsClient::new(&TlsClientOptions {
             authorities: Some(fs::read(self.path("ca.pem")).expect("a file")),
             ..TlsClientOptions::default()
@@ -73,7 +73,7 @@ impl Authority {
     }
 
     /// TLS, secure WebSocket, mutual TLS and a Unix socket, in this order.
-    fn config(&self, year: i32) -> String {
+    pub(super) fn config(&self, year: i32) -> String {
         self.sign("broker", year);
         let tls = |more: &str| {
             let (cert, key) = (self.path("broker.pem"), self.path("broker.key"));

@@ -649,3 +649,59 @@ fn idle_connections_rest() {
         }
     });
 }
+
+/// Conformance 136: a reader that stopped in the middle of an endless stream costs the others nothing:
+/// as many calls take as many turns, and none of them waits.
+#[test]
+fn a_stuck_reader_slows_nobody_down() {
+    run(async {
+        let world = World::with(|limits| {
+            limits.outbox = 1 << 20;
+            limits.stall = Duration::from_secs(3600);
+        });
+        let mut echo = world.echo().await;
+        let (mut lazy, mut busy) = (world.caller().await, world.caller().await);
+        let metadata = to("echo.Service.count");
+        let mut near = 1;
+        let mut calls = async |echo: &mut Peer| {
+            let (turns, begun) = (crate::relay::link::turns(), tokio::time::Instant::now());
+            for _ in 0..1000 {
+                let ask = request(Interaction::Response, 0, &metadata);
+                busy.request(near, ask).await;
+                let asked = loop {
+                    let seen = echo.sees().await;
+                    if seen.what.starts_with("Response") {
+                        break seen.stream;
+                    }
+                };
+                echo.payload(asked, "NC", b"reply").await;
+                assert_eq!(busy.sees().await, seen(near, "payload NC reply"));
+                near += 2;
+            }
+            assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waited");
+            crate::relay::link::turns() - turns
+        };
+        let alone = calls(&mut echo).await;
+        lazy.request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))
+            .await;
+        let stream = echo.sees().await.stream;
+        // It takes nothing: its pipe fills, then what it may hold, and then there is no more credit.
+        let mut credit = 16;
+        while credit > 0 {
+            credit -= 1;
+            echo.payload(stream, "N", &[7; 60_000]).await;
+            while let Some(frame) = poll_once(echo.io.next_frame()).await {
+                let frame = frame.unwrap().unwrap();
+                if let Body::RequestN(n) = Frame::decode(&frame).unwrap().body {
+                    credit += n;
+                }
+            }
+        }
+        assert!(world.plane.links.outbox_bytes() <= 2 << 20);
+        let beside = calls(&mut echo).await;
+        assert!(
+            beside * 9 <= alone * 10,
+            "{alone} turns alone, {beside} beside it"
+        );
+    });
+}
