@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod refusals;
 mod resume;
+mod size;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
