@@ -117,7 +117,8 @@ fn a_stolen_token_is_of_no_use_with_another_certificate() {
             assert_eq!(told(&mut first).await.0, KEEPALIVE);
             drop(first);
             for thief in [Some(&mallory), None] {
-                let mut stolen = say(&broker, &authority.client(thief), &[claim.clone()]).await;
+                let options = authority.client(thief);
+                let mut stolen = say(&broker, &options, std::slice::from_ref(&claim)).await;
                 assert_eq!(told(&mut stolen).await.1, Some(REJECTED_RESUME));
             }
             // Not even an attempt has cost the owner anything.
