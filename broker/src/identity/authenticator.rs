@@ -165,13 +165,9 @@ impl Identity {
             return found.principal;
         }
         self.metrics.ok_without_expiry.inc();
-        if found.fresh && self.may_log("RST-910406") {
+        if found.fresh && self.may_log("without expiry") {
             let subject = &found.principal.subject;
-            tracing::warn!(
-                code = "RST-910406",
-                subject,
-                "a token without expiry was accepted"
-            );
+            tracing::warn!(subject, "a token without expiry was accepted");
         }
         found.principal
     }

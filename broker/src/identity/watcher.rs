@@ -6,7 +6,6 @@
 //! [`Pace`] says. What cannot be read or fetched changes nothing: the last good state stays.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::PathBuf,
     sync::Arc,
@@ -14,14 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ring::digest::{SHA256, digest};
 use tokio::{
     runtime,
     sync::oneshot,
     time::{sleep, timeout},
 };
 
-use super::{authenticator::Identity, jwks, keys, state::State};
+use super::{
+    authenticator::Identity,
+    jwks, keys,
+    state::{Contents, contents_of},
+};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -42,8 +44,6 @@ impl Default for Pace {
         }
     }
 }
-
-type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The thread; dropping it ends the thread.
 pub struct Watcher {
@@ -87,22 +87,23 @@ impl Drop for Watcher {
     }
 }
 
+/// What the files of the state in effect hold now.
 fn contents(identity: &Identity) -> Contents {
-    let hash = |path: PathBuf| {
-        let bytes = fs::read(&path).unwrap_or_default();
-        (path, digest(&SHA256, &bytes).as_ref().to_vec())
+    let state = identity.state();
+    let now = |path: &PathBuf| {
+        let bytes = fs::read(path).ok();
+        (path.clone(), bytes.as_deref().and_then(contents_of))
     };
-    let files = State::files(&identity.state().config);
-    files.into_iter().map(hash).collect()
+    state.contents.keys().map(now).collect()
 }
 
 async fn watch_files(identity: &Identity, changed: impl Fn()) {
-    let mut known = contents(identity);
-    let mut resting = None;
+    // What was found last, and what was found to be of no use.
+    let (mut resting, mut refused) = (None, None);
     loop {
         sleep(INTERVAL).await;
         let found = contents(identity);
-        if found == known {
+        if found == identity.state().contents || refused.as_ref() == Some(&found) {
             resting = None;
             continue;
         }
@@ -110,7 +111,6 @@ async fn watch_files(identity: &Identity, changed: impl Fn()) {
             resting = Some(found);
             continue;
         }
-        known = found;
         resting = None;
         match identity.reread() {
             Ok(()) => {
@@ -118,6 +118,7 @@ async fn watch_files(identity: &Identity, changed: impl Fn()) {
                 changed();
             }
             Err(error) => {
+                refused = Some(found);
                 tracing::error!("a file of [auth] has changed and was not taken over: {error}");
             }
         }

@@ -91,7 +91,7 @@ impl Refusal {
             Self::NotAuthenticated => 500_405,
             Self::RequestNotAuthenticated => 910_405,
             Self::NotAllowed(_) => 900_401,
-            Self::MayNotPublish(_) => 910_403,
+            Self::MayNotPublish(_) => 910_420,
             Self::BadUuid(_) => 500_410,
             Self::DuplicateUuid(_) => 500_409,
             Self::BadApplication(_) => 500_402,

@@ -5,7 +5,7 @@ use std::{env, fmt::Write, fs};
 use super::{
     client::{self, Client},
     features::{Feature, Part, Support, support},
-    known::known,
+    known::{Fault, known},
     matrix::CHECKS,
 };
 
@@ -102,18 +102,17 @@ fn page() -> String {
         let cells = Feature::ALL.map(|feature| match support(client, part, feature) {
             Support::Works => "yes".to_owned(),
             Support::Lacks => "-".to_owned(),
-            Support::Partly(reason) => format!("partly [{}]", faults.number(client, reason)),
-            Support::Faulty(reason) => format!("no [{}]", faults.number(client, reason)),
+            Support::Partly(fault) => format!("partly [{}]", faults.number(client, fault)),
+            Support::Faulty(fault) => format!("no [{}]", faults.number(client, fault)),
         });
         let cells = cells.iter().map(String::as_str);
         row(&mut page, [title(client), name].into_iter().chain(cells));
     }
     page.push_str(BETWEEN);
-    for (number, (at, reason)) in faults.found.iter().enumerate() {
-        line(
-            &mut page,
-            &format!("{}. {}: {reason}.", number + 1, title(*at)),
-        );
+    for (number, (at, fault)) in faults.found.iter().enumerate() {
+        let (number, at) = (number + 1, title(*at));
+        line(&mut page, &format!("{number}. {at}: {}.", fault.is));
+        line(&mut page, &format!("   Seen in: {}.", fault.seen));
     }
     page.push_str("\n## Not tested\n\n| client | |\n| --- | --- |\n");
     for (client, reason) in UNTESTED {
@@ -167,12 +166,12 @@ const fn title(client: Client) -> &'static str {
 /// In the order in which they are met.
 #[derive(Default)]
 struct Faults {
-    found: Vec<(Client, &'static str)>,
+    found: Vec<(Client, Fault)>,
 }
 
 impl Faults {
-    fn number(&mut self, at: Client, reason: &'static str) -> usize {
-        let fault = (at, reason);
+    fn number(&mut self, at: Client, is: Fault) -> usize {
+        let fault = (at, is);
         let known = self.found.iter().position(|found| *found == fault);
         known.unwrap_or_else(|| {
             self.found.push(fault);
@@ -192,7 +191,7 @@ impl Faults {
                 if let Some(known) =
                     known.filter(|known| known.at == client && known.part() == part)
                 {
-                    numbers.push(self.number(client, known.reason));
+                    numbers.push(self.number(client, known.fault));
                 }
             }
         }

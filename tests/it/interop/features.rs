@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     client::{self, Client},
-    known::{INTERLEAVES, KNOWN, REPEATS_CREDIT},
+    known::{ENDS_AT_FIRST, Fault, INTERLEAVES, KNOWN, REPEATS_CREDIT},
     wire::Wire,
 };
 use crate::{
@@ -45,9 +45,9 @@ pub(crate) enum Support {
     /// And a test says so.
     Works,
     /// It works but for a cell of the matrix.
-    Partly(&'static str),
+    Partly(Fault),
     /// The client has it, and it does not work; a test says so too.
-    Faulty(&'static str),
+    Faulty(Fault),
     /// The client does not have it.
     Lacks,
 }
@@ -90,9 +90,7 @@ pub(crate) fn support(client: Client, part: Part, feature: Feature) -> Support {
         | (Feature::Fragments, JsAlpha | Java, _)
         | (Feature::Fragments, Go, Part::Requester)
         | (Feature::Fragments, Kotlin, Part::Responder) => Works,
-        (Feature::Fragments, Go, Part::Responder) => {
-            Faulty("marks the first fragment of a reply COMPLETE, so a reply ends there")
-        }
+        (Feature::Fragments, Go, Part::Responder) => Faulty(ENDS_AT_FIRST),
         (Feature::Fragments, Python, _) => Partly(INTERLEAVES),
         (Feature::Fragments, Kotlin, Part::Requester) => Partly(REPEATS_CREDIT),
         _ => Lacks,

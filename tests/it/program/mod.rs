@@ -6,6 +6,7 @@ mod caller;
 mod demo;
 mod doctor;
 mod drain;
+mod identity;
 mod kill;
 mod limits;
 mod memory;

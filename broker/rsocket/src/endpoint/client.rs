@@ -28,8 +28,8 @@ pub fn connect_lazily(uri: &Uri, mut options: ConnectOptions) -> Result<Requeste
     start(Opening::new(&options, Some(dial))?, options, None)
 }
 
-/// The same over transports that the caller makes: a tunnel, a test, a choice among servers. `dial` is
-/// asked once for each transport.
+/// The same over transports that the caller makes: a tunnel, a test, a choice among servers. `dial`
+/// is asked once for each transport.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -51,10 +51,10 @@ impl Default for Limits {
 /// Streams that outlive their transport: how long a lost one may take to come back, and how much of
 /// what was sent is kept for that, in bytes.
 ///
-/// What the peer says it has received is not kept. Before the buffer is full the sender waits for it to
-/// say so; only of a peer that never does, or of one message larger than the buffer, frames are given
-/// up, and then a loss of the connection may be one of the session too. A server holds as many buffers
-/// as it has [`ServeOptions::sessions`](super::ServeOptions::sessions).
+/// What the peer says it has received is not kept. Before the buffer is full the sender waits for
+/// it to say so; only of a peer that never does, or of one message larger than the buffer, frames
+/// are given up, and then a loss of the connection may be one of the session too. A server holds as
+/// many buffers as it has [`ServeOptions::sessions`](super::ServeOptions::sessions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeOptions {
     pub window: Duration,

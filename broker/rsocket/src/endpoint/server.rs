@@ -39,8 +39,8 @@ pub struct ServeOptions {
     pub resume: Option<ResumeOptions>,
     /// Whether clients may ask for leases, and what those are.
     pub lease: Option<LeaseOptions>,
-    /// Sessions that can be resumed, those with a transport and those without; a client that asks for
-    /// one more is refused. Zero for the default of 1024.
+    /// Sessions that can be resumed, those with a transport and those without; a client that asks
+    /// for one more is refused. Zero for the default of 1024.
     pub sessions: usize,
 }
 
@@ -61,8 +61,8 @@ type Acceptor = dyn Fn(Introduced, Requester) -> Deciding + Send + Sync;
 
 type Deciding = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
-/// Serves connections, from any number of listeners or none. Clones are one server: a client may come
-/// back through any of them.
+/// Serves connections, from any number of listeners or none. Clones are one server: a client may
+/// come back through any of them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -172,8 +172,8 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end: judges its first frame, then drives it. A client that comes
-    /// back is handed over to the session it left.
+    /// Serves one connection to its end: judges its first frame, then drives it. A client that
+    /// comes back is handed over to the session it left.
     pub async fn accept(&self, io: FrameIo) -> Closed {
         accept_as(io, &self.options, &*self.acceptor, &self.sessions).await
     }
@@ -195,7 +195,8 @@ where
     Server::new(acceptor).with(options).listen(listener).await;
 }
 
-/// Serves one connection to its end. Without a [`Server`] nobody can come back: resume is not offered.
+/// Serves one connection to its end. Without a [`Server`] nobody can come back: resume is not
+/// offered.
 pub async fn accept<A>(io: FrameIo, options: impl Into<ServeOptions>, acceptor: &A) -> Closed
 where
     A: Fn(Introduced, Requester) -> Verdict + Sync,

@@ -660,7 +660,8 @@ fn deadlines_begin_anew_with_a_new_transport() {
 }
 
 proptest! {
-    /// Conformance 86, 87, 97: whatever the sizes, fragments join to the same message, metadata first.
+    /// Conformance 86, 87, 97: whatever the sizes, fragments join to the same message, metadata
+    /// first.
     #[test]
     fn fragments_join_again(
         metadata in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),

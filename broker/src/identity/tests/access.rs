@@ -108,6 +108,7 @@ fn the_table_of_who_may_do_what_is_the_golden_one() {
         for (name, _) in &who {
             table += &format!(" {name:<9}");
         }
+        table.truncate(table.trim_end_matches(' ').len());
         table += "\n";
         for (right, service, method) in what {
             table += &format!("{:<34}", format!("{} {service} {method}", right.as_str()));

@@ -1,6 +1,7 @@
 //! The relay with links in memory and a clock that tests own. Numbers are those of the conformance
 //! list.
 
+mod admission;
 mod departure;
 mod drain;
 mod flow;

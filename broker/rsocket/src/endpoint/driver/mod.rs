@@ -84,7 +84,7 @@ impl Driver {
     ) -> Result<Self, ConnectError> {
         let keepalive = opening.keepalive();
         let redial = match io {
-            None => opening.redial(None, 0),
+            None => opening.first_dial(),
             Some(_) => None,
         };
         let recovery = Recovery::Dial(Box::new(opening));
@@ -226,6 +226,10 @@ impl Driver {
         progress |= full && !self.is_full();
         if !progress && self.closing && self.is_idle() {
             return Err(Closed::Local);
+        }
+        if !progress && self.moves_on() && self.connection.is_empty() && self.out.queued() == 0 {
+            self.leave();
+            return Err(Closed::Peer);
         }
         Ok(progress)
     }

@@ -161,6 +161,20 @@ async fn credit_by_hand() {
     assert_eq!(items.next().await.unwrap().unwrap().data, "2");
 }
 
+/// Credit counts from the moment it is granted, sent or not.
+#[tokio::test]
+async fn credit_before_the_request_is_sent_goes_with_it() {
+    let near = served_by(echo()).await;
+    let mut items = near
+        .request_stream(Message::new("10"), Credit::exactly(1))
+        .await
+        .unwrap();
+    items.request_n(2);
+    for expected in ["0", "1", "2"] {
+        assert_eq!(items.next().await.unwrap().unwrap().data, expected);
+    }
+}
+
 /// Conformance 58: both sides number their own streams.
 #[tokio::test]
 async fn either_end_calls_the_other() {

@@ -104,8 +104,8 @@ async fn a_setup_cut_anywhere_is_refused() {
     }
 }
 
-/// Conformance 4, 5: a length no frame can have is answered before anything of its body has come, as
-/// a first frame and later.
+/// Conformance 4, 5: a length no frame can have is answered before anything of its body has come,
+/// as a first frame and later.
 #[tokio::test]
 async fn impossible_lengths_are_answered_at_once() {
     let limits = Limits {
@@ -172,7 +172,8 @@ async fn requests_behind_a_refused_setup_are_not_served() {
     assert!(matches!(served.await.unwrap(), Closed::Violation(_)));
 }
 
-/// Conformance 31: while somebody decides, what is pipelined waits on the client's side of the pipe.
+/// Conformance 31: while somebody decides, what is pipelined waits on the client's side of the
+/// pipe.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_read_while_somebody_decides() {
     let server = Server::deciding(|who: Introduced, _| async move {
