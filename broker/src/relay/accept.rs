@@ -116,12 +116,15 @@ pub(super) fn address(peer: Peer) -> Option<IpAddr> {
 
 /// A connection's whole life on its thread.
 pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
-    let opened = open(arrival, &plane, thread).await;
-    let Some(link) = opened else { return };
+    // In a box of its own: what opening takes is not owned for the rest of the connection's life.
+    let Some(mut link) = Box::pin(open(arrival, &plane, thread)).await else {
+        return;
+    };
     let (id, transport, plane) = (link.me.id, link.me.transport, link.plane.clone());
     let connections = plane.metrics.connections.with_label_values(&[transport]);
     connections.inc();
     let ended = link.run().await;
+    drop(link);
     connections.dec();
     plane.links.leave(id, ended.cut);
     match ended.ending {

@@ -166,7 +166,9 @@ impl Link {
     }
 
     /// Serves the connection until it ends, and tells everybody whom that concerns.
-    pub(super) async fn run(mut self) -> Ended {
+    ///
+    /// It is lent, because a future that owned it would hold it more than once.
+    pub(super) async fn run(&mut self) -> Ended {
         let ending = poll_fn(|cx| self.poll(cx)).await;
         let cut = self.close_streams();
         self.say_goodbye(&ending).await;

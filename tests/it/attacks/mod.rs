@@ -12,6 +12,7 @@
 mod credit;
 mod flood;
 mod fragments;
+mod identity;
 mod ids;
 mod keepalive;
 mod metadata;

@@ -6,6 +6,7 @@ use super::{
     Memory, alone, broker, duration,
     neighbour::{Neighbour, ROUTE},
     peer::{Hello, METADATA, Peer, REQUEST_FNF, REQUEST_RESPONSE, frame, route, with_metadata},
+    size,
 };
 
 const LIMITS: &str = "outbox = \"4MiB\"\noutbox-hard = \"16MiB\"";
@@ -42,12 +43,12 @@ fn attack(what: &str, kind: u8, len: usize) {
 
 #[test]
 fn big_requests_at_a_shared_responder() {
-    attack("big requests", REQUEST_RESPONSE, 1 << 20);
+    attack("big requests", REQUEST_RESPONSE, size(1 << 18, 1 << 20));
 }
 
 #[test]
 fn big_fire_and_forget_at_a_shared_responder() {
-    attack("big fire-and-forget", REQUEST_FNF, 1 << 20);
+    attack("big fire-and-forget", REQUEST_FNF, size(1 << 18, 1 << 20));
 }
 
 #[test]

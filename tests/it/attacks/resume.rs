@@ -15,19 +15,24 @@ use crate::broker::Broker;
 
 const TOKEN_LEN: usize = 16;
 
-fn token(number: u64) -> [u8; TOKEN_LEN] {
+pub(super) fn token(number: u64) -> [u8; TOKEN_LEN] {
     let mut token = *b"session 00000000";
     token[8..].copy_from_slice(&number.to_be_bytes());
     token
 }
 
 fn resume(token: &[u8], received: u64, available: u64) -> Vec<u8> {
+    framed(&resume_bare(token, received, available))
+}
+
+/// RESUME without a length.
+pub(super) fn resume_bare(token: &[u8], received: u64, available: u64) -> Vec<u8> {
     let mut body = vec![0, 1, 0, 0];
     body.extend_from_slice(&(token.len() as u16).to_be_bytes());
     body.extend_from_slice(token);
     body.extend_from_slice(&received.to_be_bytes());
     body.extend_from_slice(&available.to_be_bytes());
-    framed(&bare(0, RESUME, 0, &body))
+    bare(0, RESUME, 0, &body)
 }
 
 /// A session that has made one call, and how many bytes that count came.
@@ -98,8 +103,7 @@ fn guessed_tokens_open_nothing() {
 /// A session is taken over by whoever has its token: that is what a token is. Its earlier transport
 /// is told so, and its owner can see the theft.
 ///
-/// Sessions that began with an identity (a certificate, a credential) are bound to it: a thief with
-/// another one is refused. The hook for that test is `come_back` over TLS with another certificate.
+/// A session that began with a certificate is bound to it, see `identity`.
 #[test]
 fn a_stolen_token_is_noticed() {
     let _alone = alone();

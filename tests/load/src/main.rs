@@ -308,6 +308,7 @@ fn harm(mut args: Args) -> io::Result<bool> {
             .map(|rate| rate.parse())
             .transpose()
             .map_err(|_| args::usage("--capacity is a number"))?,
+        name: String::new(),
         disturbance: String::new(),
     };
     let (victim, address, route, disturbances) = match broker {
@@ -319,8 +320,10 @@ fn harm(mut args: Args) -> io::Result<bool> {
             let program = std::env::current_exe()?;
             let wanted = |kind: &Disturbance| only.as_ref().is_none_or(|only| kind.name() == only);
             let commands = Disturbance::ALL.into_iter().filter(wanted).map(|kind| {
-                let (program, kind) = (program.display(), kind.name());
-                format!("exec {program} disturb --kind {kind} --connect tcp://{address}")
+                let (program, name) = (program.display(), kind.name());
+                let uri = format!("tcp://{address}");
+                let command = format!("exec {program} disturb --kind {name} --connect {uri}");
+                (name.to_owned(), command)
             });
             (Some(victim), address, route, commands.collect::<Vec<_>>())
         }
@@ -334,15 +337,15 @@ fn harm(mut args: Args) -> io::Result<bool> {
                 None,
                 address,
                 args.or("route", ROUTE.to_owned())?,
-                vec![disturb],
+                vec![(disturb.clone(), disturb)],
             )
         }
     };
     args.finish()?;
     harm.target = Target::RSocket { address, route };
     let mut passed = !disturbances.is_empty();
-    for disturbance in disturbances {
-        harm.disturbance = disturbance;
+    for (name, disturbance) in disturbances {
+        (harm.name, harm.disturbance) = (name, disturbance);
         let report = harm.run()?;
         print!(
             "{}",

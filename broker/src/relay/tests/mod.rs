@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod refusals;
 mod resume;
+mod size;
 mod streams;
 
 use std::{sync::Arc, time::Duration};

@@ -14,7 +14,7 @@ mod disturb;
 use std::{
     io,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -48,6 +48,8 @@ pub struct Harm {
     pub share: f64,
     /// Calls a second at full load; measured when not known.
     pub capacity: Option<f64>,
+    /// What the disturbance is called in the report.
+    pub name: String,
     /// Run by the shell, in a process group that is ended after each disturbed cell.
     pub disturbance: String,
 }
@@ -78,7 +80,7 @@ impl Harm {
             None => self.capacity()?,
         };
         let mut report = Report {
-            disturbance: self.disturbance.clone(),
+            disturbance: self.name.clone(),
             rate: capacity * self.share,
             pairs: Vec::new(),
             failed: [0; 2],
@@ -106,12 +108,7 @@ impl Harm {
                 again,
                 disturbed,
             });
-            eprintln!(
-                "{}: pair {} of {}",
-                self.disturbance,
-                number + 1,
-                self.pairs
-            );
+            eprintln!("{}: pair {} of {}", self.name, number + 1, self.pairs);
         }
         Ok(report)
     }
@@ -256,7 +253,7 @@ pub const ROUTE: &str = "load.Echo.echo";
 pub const ROUTE_ITEMS: &str = "load.Echo.items";
 
 impl Victim {
-    pub fn start(broker: &PathBuf) -> io::Result<Self> {
+    pub fn start(broker: &Path) -> io::Result<Self> {
         let scratch = Scratch::new("harm")?;
         let data = scratch.path("data");
         let config = format!(
