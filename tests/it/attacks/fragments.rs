@@ -39,7 +39,8 @@ fn endless(broker: &Broker, streams: u32, metadata: &[u8], fragment: &[u8], flag
         // What has come meanwhile.
         peer.stream.set_read_timeout(limit).expect("a limit");
         let mut head = [0];
-        while peer.stream.peek(&mut head).is_ok_and(|seen| seen == 1) {
+        // A stream that begins anew may be refused at once, so this could go on for ever.
+        while Instant::now() < end && peer.stream.peek(&mut head).is_ok_and(|seen| seen == 1) {
             peer.stream
                 .set_read_timeout(Some(Duration::from_secs(30)))
                 .expect("a limit");
