@@ -9,6 +9,10 @@ use tokio::sync::oneshot;
 
 use super::{api, guard::Guard, handles::Handles, health, serve::serve, token::Token};
 
+/// Prometheus holds one for each application it is scraping.
+const HTTP_CONNECTIONS: usize = 2048;
+const ADMIN_CONNECTIONS: usize = 256;
+
 /// What the two faces stand on. The listeners are bound by the caller, who reports what fails.
 #[derive(Debug)]
 pub struct Faces {
@@ -31,6 +35,8 @@ pub struct Admin {
 /// What the handlers share.
 #[derive(Debug)]
 pub(super) struct Room {
+    /// Where the face for applications listens.
+    pub(super) http: SocketAddr,
     pub(super) handles: Handles,
     pub(super) guard: Arc<Guard>,
 }
@@ -48,15 +54,19 @@ impl Admin {
         http.set_nonblocking(true)?;
         admin.set_nonblocking(true)?;
         let guard = Arc::new(Guard::new(token, hosts));
-        let room = Arc::new(Room { handles, guard });
+        let room = Arc::new(Room {
+            http: addresses.0,
+            handles,
+            guard,
+        });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
-                let http = serve(http, health::router(Arc::clone(&room)));
-                let admin = serve(admin, api::router(room));
+                let http = serve(http, health::router(Arc::clone(&room)), HTTP_CONNECTIONS);
+                let admin = serve(admin, api::router(room), ADMIN_CONNECTIONS);
                 tokio::select! {
                     result = http => report("http", result),
                     result = admin => report("admin", result),

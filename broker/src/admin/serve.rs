@@ -10,16 +10,19 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 
-/// More wait in the system's accept queue.
-const CONNECTIONS_MAX: usize = 256;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of descriptors or memory.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Runs until it is dropped, or the listener cannot be used at all.
-pub(super) async fn serve(listener: net::TcpListener, router: Router) -> io::Result<Infallible> {
+/// Runs until it is dropped, or the listener cannot be used at all. Connections beyond `connections_max` wait in the
+/// system's accept queue.
+pub(super) async fn serve(
+    listener: net::TcpListener,
+    router: Router,
+    connections_max: usize,
+) -> io::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
     loop {
         let permit = Arc::clone(&room)
             .acquire_owned()

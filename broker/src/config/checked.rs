@@ -11,14 +11,14 @@ use crate::{
     chain::ChainConfig,
     directory::Balance,
     relay::{Limits, Routing, ServiceRule},
-    telemetry,
+    scrape, telemetry,
 };
 
 use super::{
     address::{HostPort, check_advertised},
     layers::Surroundings,
     listeners::{self, Listener, Socket},
-    plugins,
+    metrics, plugins,
     reader::{Placed, Reader, Section},
     tree::Value,
     units::parse_size,
@@ -39,6 +39,7 @@ pub struct Config {
     pub limits: Limits,
     pub routing: Routing,
     pub cluster: Cluster,
+    pub metrics: scrape::Config,
     pub plugins: ChainConfig,
 }
 
@@ -136,6 +137,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         limits: limits(reader),
         routing: routing(reader),
         cluster: cluster(reader),
+        metrics: metrics::metrics(reader),
         plugins: plugins::check(reader, &node.data_dir),
         node,
     }

@@ -8,13 +8,14 @@
 //! - a key that does not exist, or belongs to a later version, is an error
 //! - nothing here opens a socket, creates a file or changes the process; certificates are read, and checked
 //!
-//! Looks down at: relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
+//! Looks down at: scrape, relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
 
 mod address;
 mod checked;
 mod keys;
 mod layers;
 mod listeners;
+mod metrics;
 mod plugins;
 mod problem;
 mod reader;

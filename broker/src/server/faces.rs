@@ -11,6 +11,7 @@ use crate::{
     chain::Chains,
     config::{HostPort, Loaded, parse_duration},
     relay::{Directory, Relay},
+    scrape::{Parts, Scraper},
     telemetry::{LogHandle, MetricsError, Registry},
 };
 
@@ -55,6 +56,17 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         drain,
     } = rooms;
     let sizes = Sizes::register(&registry)?;
+    let current = config.load();
+    let scraper = Scraper::start(
+        current.config.metrics.clone(),
+        Parts {
+            node: current.config.node.name.clone(),
+            directory: directory.clone(),
+            relay: relay.clone(),
+            registry: registry.prometheus(),
+            collectors: Vec::new(),
+        },
+    )?;
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
@@ -65,6 +77,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
             sizes.measure(&directory);
             registry.page()
         }),
+        scraper: Arc::new(scraper),
         log,
         apps: Box::new(move || apps.apps()),
         services: Box::new(move || services.services()),

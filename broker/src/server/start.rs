@@ -214,7 +214,10 @@ fn start_relay(
     chains: &Arc<Chains>,
     registry: &Registry,
 ) -> Result<Relay, StartError> {
-    let metrics = Arc::new(relay::Metrics::register(registry.prometheus())?);
+    let metrics = Arc::new(relay::Metrics::register_with(
+        registry.prometheus(),
+        loaded.config.metrics.calls,
+    )?);
     let config = relay::Config {
         threads: loaded.config.node.threads,
         limits: loaded.config.limits.clone(),
