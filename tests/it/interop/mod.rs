@@ -17,4 +17,4 @@ mod known;
 mod matrix;
 mod memory;
 
-pub(crate) use client::{root, say};
+pub(crate) use client::{installed, root, say};

@@ -8,6 +8,7 @@ mod drain;
 mod kill;
 mod limits;
 mod memory;
+mod scraping;
 mod swap;
 mod tls;
 
