@@ -8,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use jackfield_rsocket::endpoint::{
-    ConnectOptions, Failure, Message, Requester, Responder, connect,
+    ConnectOptions, Credit, Failure, Message, Requester, Responder, connect,
 };
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{
     admin::{exchange, metrics, until},
@@ -265,7 +267,9 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
 }
 
 /// A broker in whose metrics every family that it has shows, after some traffic.
-async fn busy() -> (Broker, Vec<Requester>) {
+///
+/// Started outside of a test's time limit: it may have to be built.
+fn start_busy() -> (Broker, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(["localhost".to_owned()]).expect("names");
@@ -285,15 +289,17 @@ async fn busy() -> (Broker, Vec<Requester>) {
          [[plugin]]\nname = \"canary\"\nfile = \"builtin:canary\"\n\
          [plugin.settings]\npercent = 100\nversion = \"canary\"\n"
     ));
+    (broker, folder)
+}
+
+async fn busy(broker: &Broker) -> Vec<Requester> {
     let uri = broker.uri(Transport::Tcp);
     let app = responder(uri, "shop.Orders", "answer").await;
     let caller = requester(uri).await;
     wait_for(&caller, "shop.Orders.list").await;
-    let credit = jackfield_rsocket::endpoint::Credit::default();
-    let stream = caller
-        .request_stream(request("shop.Orders.list"), credit)
-        .await;
-    drop(stream);
+    // The application has no stream to give; the broker counts that too.
+    let stream = caller.request_stream(request("shop.Orders.list"), Credit::default());
+    let _ = stream.await.expect("it is sent").next().await;
     let _ = caller.request_response(request("nobody.Here.at")).await;
     let page = broker.http().to_owned();
     exchange(
@@ -304,7 +310,7 @@ async fn busy() -> (Broker, Vec<Requester>) {
         metrics(&broker).contains("jackfield_refused_total{")
     })
     .await;
-    (broker, vec![app, caller])
+    vec![app, caller]
 }
 
 /// The body of the page.
@@ -317,8 +323,9 @@ const ON_OCCASION: [&str; 2] = ["jackfield_slow_peers_total", "jackfield_session
 
 #[test]
 fn alerts_and_dashboard_name_what_there_is() {
+    let (broker, _folder) = start_busy();
     run(async {
-        let (broker, _apps) = busy().await;
+        let _apps = busy(&broker).await;
         let page = metrics(&broker);
         let families: BTreeSet<&str> = body(&page)
             .lines()
@@ -374,8 +381,9 @@ fn promtool_finds_nothing_wrong() {
     let Some(promtool) = tool("promtool", "promtool") else {
         return;
     };
+    let (broker, _folder) = start_busy();
     run(async {
-        let (broker, _apps) = busy().await;
+        let _apps = busy(&broker).await;
         let page = metrics(&broker);
         let mut check = Command::new(&promtool);
         check.args(["check", "metrics"]);
@@ -410,7 +418,9 @@ fn promtool_finds_nothing_wrong() {
         ]);
         let token = fs::read_to_string(broker.folder().join("data/admin.token")).expect("a token");
         scrape.env("JACKFIELD_ADMIN_TOKEN", token.trim());
-        let (ok, printed) = output(scrape, None);
+        // The application answers on this thread.
+        let scraped = tokio::task::spawn_blocking(|| output(scrape, None));
+        let (ok, printed) = scraped.await.expect("no panic");
         assert!(ok, "{printed}");
         let scraped: Value = serde_json::from_str(&printed).expect("JSON");
         let found = scraped["findings"].to_string();
