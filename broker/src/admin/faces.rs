@@ -9,14 +9,15 @@ use tokio::sync::oneshot;
 
 use super::{api, guard::Guard, handles::Handles, health, serve::serve, token::Token};
 
-/// Prometheus holds one for each application it is scraping.
-const HTTP_CONNECTIONS: usize = 2048;
+/// To the face for operators.
 const ADMIN_CONNECTIONS: usize = 256;
 
 /// What the two faces stand on. The listeners are bound by the caller, who reports what fails.
 #[derive(Debug)]
 pub struct Faces {
     pub http: TcpListener,
+    /// How many it takes: Prometheus holds one for each application it is scraping.
+    pub http_connections: usize,
     pub admin: TcpListener,
     pub token: Token,
     /// Names besides loopback under which the admin face may be addressed, in lower case.
@@ -46,6 +47,7 @@ impl Admin {
     pub fn start(faces: Faces, handles: Handles) -> io::Result<Self> {
         let Faces {
             http,
+            http_connections,
             admin,
             token,
             hosts,
@@ -65,7 +67,7 @@ impl Admin {
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
-                let http = serve(http, health::router(Arc::clone(&room)), HTTP_CONNECTIONS);
+                let http = serve(http, health::router(Arc::clone(&room)), http_connections);
                 let admin = serve(admin, api::router(room), ADMIN_CONNECTIONS);
                 tokio::select! {
                     result = http => report("http", result),

@@ -19,6 +19,7 @@ mod client;
 mod compile;
 mod completion;
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod look;
@@ -29,6 +30,7 @@ mod respond;
 mod run;
 mod settings;
 mod show;
+mod token;
 mod wasm_toolchain;
 
 #[cfg(test)]
@@ -75,9 +77,14 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Show the page of an error code
     Explain(explain::Explain),
+    /// Say what this machine lacks for the configuration, and how to mend it
+    Doctor(doctor::Doctor),
     /// Look at the configuration
     #[command(subcommand)]
     Config(show::ConfigCommand),
+    /// Tokens for development: make, look into
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Compile a component from standard input to standard output, within limits
@@ -114,7 +121,9 @@ impl Command {
             Self::Drain(command) => command.run(),
             Self::Plugin(command) => command.run(),
             Self::Explain(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::Token(command) => command.run(),
             Self::Completion(command) => command.run(),
             Self::Compile(command) => command.run(),
         }

@@ -135,6 +135,7 @@ fn face(folder: &Path) -> Admin {
     Admin::start(
         Faces {
             http: bind(),
+            http_connections: 64,
             admin: bind(),
             token,
             hosts: Vec::new(),

@@ -10,12 +10,14 @@ use jackfield_rsocket::engine::lease::LeasePolicy;
 use crate::{
     chain::ChainConfig,
     directory::Balance,
+    identity,
     relay::{Limits, Routing, ServiceRule},
     scrape, telemetry,
 };
 
 use super::{
     address::{HostPort, check_advertised},
+    auth,
     layers::Surroundings,
     listeners::{self, Listener, Socket},
     metrics, plugins,
@@ -38,6 +40,7 @@ pub struct Config {
     pub memory: MemoryLimit,
     pub limits: Limits,
     pub routing: Routing,
+    pub auth: identity::Config,
     pub cluster: Cluster,
     pub metrics: scrape::Config,
     pub plugins: ChainConfig,
@@ -139,6 +142,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         cluster: cluster(reader),
         metrics: metrics::metrics(reader),
         plugins: plugins::check(reader, &node.data_dir),
+        auth: auth::auth(reader),
         node,
     }
 }
@@ -202,16 +206,15 @@ fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
 /// Whether listeners beyond loopback are allowed, and the words for when they are not.
 pub(super) struct Public {
     allowed: bool,
+    /// RSocket lets nobody in without credentials. HTTP does not ask for any.
+    pub(super) authenticated: bool,
 }
 
 impl Public {
     fn check(reader: &Reader<'_>) -> Self {
         let auth = reader.section("auth");
-        if auth.boolean("required") == Some(true) {
-            let todo = "set it to false and keep the listeners on loopback or a trusted network";
-            auth.wrong("required", "= true is not supported by this version", todo);
-        }
         Self {
+            authenticated: auth.boolean("required") == Some(true),
             allowed: auth.boolean("allow-public-without-auth").unwrap_or(false),
         }
     }
@@ -241,6 +244,12 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
     let listen = section.read("listen", HostPort::parse_full);
     let token_file = section.path("token-file");
     let hosts = section.list("hosts").unwrap_or_default();
+    if let Some(Placed { value, .. }) = listen.as_ref().filter(|it| !it.value.is_loopback()) {
+        let what = format!("binds {value}: whoever listens on the way reads the admin token");
+        let todo = "bind 127.0.0.1 and come by a tunnel (ssh -L 9997:127.0.0.1:9997 HOST), \
+                    or put a TLS proxy in front and keep the network closed";
+        section.advise("listen", what, todo);
+    }
     AdminFace {
         listen: listen.map_or(HostPort::loopback(ADMIN_PORT), |placed| placed.value),
         token_file: token_file.map_or_else(|| data_dir.join(TOKEN_FILE), |placed| placed.value),

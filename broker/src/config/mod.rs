@@ -8,9 +8,11 @@
 //! - a key that does not exist, or belongs to a later version, is an error
 //! - nothing here opens a socket, creates a file or changes the process; certificates are read, and checked
 //!
-//! Looks down at: scrape, relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
+//! Looks down at: scrape, relay, chain, identity, directory, telemetry (their configuration types). Looked at by:
+//! server, cli.
 
 mod address;
+mod auth;
 mod checked;
 mod keys;
 mod layers;
@@ -55,6 +57,8 @@ pub struct Loaded {
     pub settings: Vec<Shown>,
     /// What is good today and will not do, such as a certificate that has expired.
     pub doubts: Problems,
+    /// What is better done another way, and may be meant.
+    pub advice: Problems,
 }
 
 /// Reads and checks everything, or says everything that is wrong.
@@ -71,13 +75,14 @@ pub fn load(surroundings: &Surroundings) -> Result<Loaded, Problems> {
     for tls in config.listeners.iter().filter_map(|it| it.tls.as_ref()) {
         contents.extend(tls.contents().clone());
     }
-    let doubts = reader.doubts();
+    let (doubts, advice) = (reader.doubts(), reader.advice());
     Ok(Loaded {
         config,
         files: written.files,
         contents,
         settings,
         doubts,
+        advice,
     })
 }
 
@@ -101,6 +106,7 @@ impl Loaded {
                 level: self.config.log.level,
                 format: old.log.format,
             },
+            auth: self.config.auth,
             routing: self.config.routing,
             plugins: self.config.plugins,
             listeners: listeners::renew(old.listeners, &self.config.listeners),

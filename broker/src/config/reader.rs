@@ -22,6 +22,7 @@ pub(super) struct Reader<'a> {
     pub(super) current_dir: &'a Path,
     found: RefCell<Vec<(Place, Problem)>>,
     doubts: RefCell<Problems>,
+    advice: RefCell<Problems>,
 }
 
 /// One table of the tree, or its absence: then every key is at its default.
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
             current_dir,
             found: RefCell::default(),
             doubts: RefCell::default(),
+            advice: RefCell::default(),
         }
     }
 
@@ -116,6 +118,11 @@ impl<'a> Reader<'a> {
     /// What was told by [`Section::doubt`].
     pub(super) fn doubts(&self) -> Problems {
         self.doubts.take()
+    }
+
+    /// What was told by [`Section::advise`].
+    pub(super) fn advice(&self) -> Problems {
+        self.advice.take()
     }
 
     /// Refuses keys that do not exist and keys of later versions, wherever they stand.
@@ -194,6 +201,11 @@ impl<'a> Section<'a> {
         self.table?.get(key).map(|entry| &entry.node)
     }
 
+    /// Whether anything of it was written.
+    pub(super) fn is_written(&self) -> bool {
+        self.table.is_some_and(|table| !table.is_empty())
+    }
+
     /// The place of the key, else of the section; for what is missing or does not fit.
     pub(super) fn place_of(&self, key: &str) -> Option<&'a Place> {
         self.node(key).map(|node| &node.place).or(self.place)
@@ -213,11 +225,20 @@ impl<'a> Section<'a> {
 
     /// Says of a written value what does not make it wrong.
     pub(super) fn doubt(&self, key: &str, what: impl AsRef<str>, todo: impl Into<String>) {
-        if let Some(place) = self.place_of(key) {
-            let what = format!("{} {}", self.name(key), what.as_ref());
-            let doubt = Problem::in_source(self.reader.sources, place, what, todo);
-            self.reader.doubts.borrow_mut().push(doubt);
-        }
+        let doubt = self.about(key, what.as_ref(), todo.into());
+        self.reader.doubts.borrow_mut().extend(doubt);
+    }
+
+    /// Says of a written value what is better done another way, and may be meant.
+    pub(super) fn advise(&self, key: &str, what: impl AsRef<str>, todo: impl Into<String>) {
+        let advice = self.about(key, what.as_ref(), todo.into());
+        self.reader.advice.borrow_mut().extend(advice);
+    }
+
+    fn about(&self, key: &str, what: &str, todo: String) -> Option<Problem> {
+        let place = self.place_of(key)?;
+        let what = format!("{} {what}", self.name(key));
+        Some(Problem::in_source(self.reader.sources, place, what, todo))
     }
 
     /// The table below a key, or its absence.

@@ -9,9 +9,10 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    ending::Ending,
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
-    link::{Ending, Link},
+    link::Link,
     outbox::Unplaced,
     refusal::{Outcome, Refusal},
     splice::{Far, Near, Splice, outcome_of},

@@ -8,11 +8,19 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use jackfield_rsocket::{
+    engine::Part as Fragment,
+    metadata::Scan,
+    wire::{Flags, Payload, StreamId},
+};
 
 use super::{
     Limits,
-    item::{Part, RequestPart},
+    dispatch::Decided,
+    item::{Cargo, Part, RequestPart},
+    link::Link,
     refusal::Refusal,
+    splice::Splice,
 };
 
 /// Bytes held by all waiting requests of one connection, and what bounds each of them.
@@ -111,4 +119,111 @@ impl Waiting {
 /// A copy that pins only itself: what is held must not keep a read buffer alive.
 pub(super) fn own(body: &[u8]) -> (Bytes, usize) {
     (Bytes::copy_from_slice(body), body.len())
+}
+
+impl Link {
+    /// One more fragment of a request that could not be routed yet.
+    pub(super) fn on_waiting(
+        &mut self,
+        id: StreamId,
+        payload: &Payload<'_>,
+        part: Part,
+        fragment: Fragment,
+    ) {
+        let last = matches!(fragment, Fragment::Request { last: true });
+        let Some(Splice::Waiting(waiting)) = self.connection.get_mut(id) else {
+            return;
+        };
+        let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
+        let interaction = waiting.request.interaction;
+        let pushed = waiting.push(part, payload.metadata);
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = match (pushed, self.scan(&metadata, whole)) {
+            (Ok(()), Ok(Scan::NeedMore)) => return,
+            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+            (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
+            (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
+        };
+        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
+            self.connection.forget(id);
+            self.refuse_new(id, interaction, &refusal);
+        }
+    }
+
+    /// The last fragment of a fire-and-forget, which ended the stream.
+    pub(super) fn on_waiting_ended(
+        &mut self,
+        id: StreamId,
+        mut waiting: Waiting,
+        payload: &Payload<'_>,
+        part: Part,
+    ) {
+        let interaction = waiting.request.interaction;
+        let pushed = waiting.push(part, payload.metadata);
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = pushed.and_then(|()| match self.scan(&metadata, true)? {
+            Scan::Found(entries) => self.decide(&metadata, &entries, interaction),
+            Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
+        });
+        let started = decided.and_then(|decided| {
+            let Decided::To {
+                route,
+                choice,
+                metadata,
+            } = decided
+            else {
+                return Ok(());
+            };
+            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
+            let (request, fragments) = waiting.with_metadata(metadata);
+            let whole = Some(Splice::Near(near.0));
+            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
+            Ok(())
+        });
+        if let Err(refusal) = started {
+            self.refuse_new(id, interaction, &refusal);
+        }
+    }
+
+    pub(super) fn start_waiting(
+        &mut self,
+        id: StreamId,
+        decided: Decided,
+        last: bool,
+    ) -> Result<(), Refusal> {
+        let (route, choice, metadata) = match decided {
+            Decided::To {
+                route,
+                choice,
+                metadata,
+            } => (route, choice, metadata),
+            Decided::Answered {
+                route,
+                metadata,
+                data,
+            } => {
+                self.connection.forget(id);
+                self.answer(id, &route, metadata.as_deref(), &data);
+                return Ok(());
+            }
+        };
+        let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
+            return Ok(());
+        };
+        let interaction = waiting.request.interaction;
+        let (mut near, instance) =
+            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
+        near.partial = !last;
+        let Some(splice) = self.connection.get_mut(id) else {
+            return Ok(());
+        };
+        let Splice::Waiting(waiting) = std::mem::replace(splice, Splice::Near(near)) else {
+            return Ok(());
+        };
+        let credit = waiting.credit;
+        let (request, fragments) = waiting.with_metadata(metadata);
+        let cargo = Cargo::new(request, choice);
+        self.depart(id, None, instance, cargo, fragments, credit);
+        Ok(())
+    }
 }

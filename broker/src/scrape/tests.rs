@@ -9,10 +9,9 @@ use std::{
 };
 
 use jackfield_rsocket::{
-    endpoint::{self, ConnectOptions, Failure, Message, Requester, Responder},
+    endpoint::{ConnectOptions, Failure, Message, Requester, Responder, connect},
     metadata::{AppMetadata, Route},
-    net::memory,
-    wire::FRAME_LEN_MAX,
+    net::ListenOptions,
 };
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -20,6 +19,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     chain::Chains,
+    identity::{self, Identity},
     relay::{self, Directory, Relay},
 };
 
@@ -55,6 +55,7 @@ impl World {
             },
             directory.clone(),
             Arc::new(Chains::new(&registry).unwrap()),
+            Arc::new(Identity::new(identity::Config::default(), &registry).unwrap()),
             Arc::new(relay::Metrics::register(&registry).unwrap()),
         );
         let relay = Arc::new(relay.unwrap());
@@ -93,9 +94,11 @@ impl World {
         let mut options = ConnectOptions::new().publish(service).unwrap();
         options.app = Some(app);
         let options = options.serve(Responder::new().response(answer));
-        let (near, far) = memory(FRAME_LEN_MAX);
-        self.relay.attach(far).await.unwrap();
-        let requester = endpoint::attach(near, options).unwrap();
+        // Through a socket: whoever joins from inside is taken for part of the broker.
+        let uri = "tcp://127.0.0.1:0".parse().unwrap();
+        let listening = self.relay.listen(&uri, &ListenOptions::default()).await;
+        let listening = listening.unwrap();
+        let requester = connect(listening.uri(), options).await.unwrap();
         while self.directory.app(uuid).is_none() {
             tokio::task::yield_now().await;
         }

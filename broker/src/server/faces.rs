@@ -17,6 +17,8 @@ use crate::{
 
 use super::start::StartError;
 
+const HTTP_CONNECTIONS: usize = 2048;
+
 pub(super) struct Rooms {
     pub(super) config: Arc<ArcSwap<Loaded>>,
     pub(super) directory: Arc<Directory>,
@@ -33,6 +35,7 @@ pub(super) fn start(rooms: Rooms) -> Result<Admin, StartError> {
     let (http, admin) = (&loaded.config.http, &loaded.config.admin);
     let faces = Faces {
         http: bind("http", &http.listen)?,
+        http_connections: HTTP_CONNECTIONS,
         admin: bind("admin", &admin.listen)?,
         token: Token::load_or_create(&admin.token_file)?,
         hosts: admin.hosts.clone(),

@@ -25,7 +25,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use descriptors::{Descriptors, raise_descriptors};
+pub use descriptors::{Descriptors, look_at_descriptors, raise_descriptors};
 pub use machine::{cgroup_limit, memory_available};
 pub use running::Server;
 pub use start::{Options, StartError};

@@ -16,6 +16,8 @@ const { values: options } = parseArgs({
     only: { type: "string", default: "" },
     brief: { type: "string", default: "" },
     skip: { type: "string", default: "" },
+    lease: { type: "string", default: "0" },
+    resume: { type: "string", default: "" },
     ca: { type: "string", default: "" },
     keepalive: { type: "string", default: "20000" },
     lifetime: { type: "string", default: "90000" },
@@ -30,6 +32,8 @@ if (role === "respond") {
   const peer = await connect(options, options.service, service());
   await routable(peer, options.service);
   console.log(JSON.stringify({ ready: options.service }));
+  await peer.closed();
+  console.log(JSON.stringify({ closed: options.service }));
 } else {
   const peer = await connect(options, null, {});
   await runChecks(peer, options);

@@ -4,15 +4,20 @@ mod admin;
 mod bad_input;
 mod caller;
 mod demo;
+mod doctor;
 mod drain;
+mod identity;
 mod kill;
 mod limits;
 mod memory;
+mod reload;
 mod scraping;
 mod swap;
 mod tls;
 
 use std::{future::Future, time::Duration};
+
+pub(crate) use self::admin::metrics;
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {

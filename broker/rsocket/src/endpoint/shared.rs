@@ -1,7 +1,7 @@
 //! What callers on any task share with the one driver of their connection.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::call::Inbound;
 use super::{CallError, Closed, Items, Message};
+use crate::net::FrameIo;
 use crate::wire::{Interaction, StreamId};
 
 /// The inbox of a driver.
@@ -22,6 +23,20 @@ pub(super) struct Shared {
     driver: AtomicWaker,
     room: Arc<Semaphore>,
     closed: watch::Sender<Option<Closed>>,
+    /// There is a transport.
+    up: watch::Sender<bool>,
+    /// Calls of ours that wait or run.
+    open: Arc<AtomicUsize>,
+}
+
+/// One call that waits or runs.
+#[derive(Debug)]
+pub(super) struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +55,7 @@ pub(super) struct Open {
     /// The items behind the first, for a channel.
     pub(super) source: Option<Items>,
     pub(super) ticket: Arc<Ticket>,
+    pub(super) load: Load,
     /// Its place in the inbox.
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -60,6 +76,8 @@ pub(super) enum Signal {
     MetadataPush(Bytes, OwnedSemaphorePermit),
     /// Nobody can call any more.
     Unattended,
+    /// The peer came back with this RESUME.
+    Attach(Box<FrameIo>, Bytes),
     Close,
 }
 
@@ -68,6 +86,8 @@ pub(super) enum Signal {
 pub(super) struct Ticket {
     /// Zero until the request is sent.
     id: AtomicU32,
+    /// Credit that was granted before the request was sent.
+    early: AtomicU32,
     cancelled: AtomicBool,
 }
 
@@ -88,6 +108,19 @@ impl Ticket {
         (!id.is_connection()).then_some(id)
     }
 
+    /// Keeps credit for a request that is not sent yet.
+    pub(super) fn grant_early(&self, n: u32) {
+        let sum = self.early.load(Ordering::Relaxed).saturating_add(n);
+        // Only the driver writes.
+        self.early.store(sum, Ordering::Relaxed);
+    }
+
+    /// What the request is to begin with, of `initial` and what was granted meanwhile.
+    pub(super) fn initial(&self, initial: u32) -> u32 {
+        let sum = initial.saturating_add(self.early.swap(0, Ordering::Relaxed));
+        sum.min(0x7FFF_FFFF)
+    }
+
     pub(super) fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
@@ -100,6 +133,8 @@ impl Shared {
             driver: AtomicWaker::new(),
             room: Arc::new(Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS))),
             closed: watch::Sender::new(None),
+            up: watch::Sender::new(false),
+            open: Arc::default(),
         })
     }
 
@@ -117,6 +152,46 @@ impl Shared {
             return Err(closed.clone().into());
         }
         inbox.opens.push_back(open);
+        drop(inbox);
+        self.driver.wake();
+        Ok(())
+    }
+
+    /// Counts a call.
+    pub(super) fn load(&self) -> Load {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Load(Arc::clone(&self.open))
+    }
+
+    pub(super) fn calls_open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
+    /// Waits for a transport, or for the end.
+    pub(super) async fn up(&self) -> Result<(), Closed> {
+        let mut up = self.up.subscribe();
+        tokio::select! {
+            biased;
+            reason = self.closed() => Err(reason),
+            _ = up.wait_for(|up| *up) => Ok(()),
+        }
+    }
+
+    /// Hands the peer's new transport over; gives it back when the connection has ended.
+    pub(super) fn come_back(&self, io: Box<FrameIo>, resume: Bytes) -> Result<(), Box<FrameIo>> {
+        let mut inbox = self.lock();
+        if inbox.closed.is_some() {
+            return Err(io);
+        }
+        // Whoever storms with one token replaces only himself.
+        inbox
+            .signals
+            .retain(|signal| !matches!(signal, Signal::Attach(..)));
+        inbox.signals.push_back(Signal::Attach(io, resume));
         drop(inbox);
         self.driver.wake();
         Ok(())
@@ -168,8 +243,20 @@ impl Shared {
         std::mem::take(&mut self.lock().signals)
     }
 
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.send_replace(up);
+    }
+
     pub(super) fn take_open(&self) -> Option<Open> {
         self.lock().opens.pop_front()
+    }
+
+    /// It was not its time.
+    pub(super) fn put_back(&self, open: Open) {
+        let mut inbox = self.lock();
+        if inbox.closed.is_none() {
+            inbox.opens.push_front(open);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -190,6 +277,7 @@ impl Shared {
         // Outside the lock: dropping a request runs code of its caller.
         drop(left);
         self.room.close();
+        self.set_up(false);
         self.closed
             .send_if_modified(|closed| closed.is_none() && closed.replace(reason).is_none());
     }

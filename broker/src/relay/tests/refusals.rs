@@ -13,6 +13,7 @@ async fn call(caller: &mut Peer, stream: u32, metadata: &[u8]) -> String {
     seen.what
 }
 
+/// Conformance 132: metadata that cannot be read fails its own request; the next one is served.
 #[test]
 fn what_cannot_be_routed_is_refused_with_a_reason() {
     run(async {
@@ -90,8 +91,7 @@ fn services_are_found_by_every_spelling() {
     });
 }
 
-/// Protocol sheet 3.6, conformance 134: no frame of one caller harms the responder or another
-/// caller.
+/// Conformance 134: no frame that upsets some peer harms the responder or another caller.
 #[test]
 fn poison_frames_stay_with_their_sender() {
     run(async {

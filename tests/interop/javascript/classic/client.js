@@ -8,13 +8,14 @@ import { readFileSync } from "node:fs";
 import WebSocket from "ws";
 import { pump } from "../pump.js";
 
-const { BufferEncoders, IdentitySerializers, RSocketClient } = core;
+const { BufferEncoders, IdentitySerializers, Lease, Leases, RSocketClient } = core;
 const { decodeCompositeMetadata, decodeRoutes, encodeCompositeMetadata, encodeRoute } = core;
 const { Flowable, Single } = flowable;
 
 const APP_INFO = "message/x.rsocket.application+json";
 const PUBLISHED = "message/x.rsocket.service.registry.v0+json";
 const ROUTING = 0x7e;
+const ENDLESS = 0x7fffffff;
 
 export async function connect(options, name, handlers) {
   const entries = name
@@ -33,9 +34,26 @@ export async function connect(options, name, handlers) {
       metadataMimeType: "message/x.rsocket.composite-metadata.v0",
       payload: { metadata: encodeCompositeMetadata(entries) },
     },
+    leases: Number(options.lease) ? () => leases(Number(options.lease)) : undefined,
     responder: name ? responder(handlers) : {},
   });
   return new Peer(await settle(client.connect()));
+}
+
+/** Grants so many requests a second. */
+function leases(requests) {
+  const grants = new Flowable((subscriber) => {
+    const grant = () => subscriber.onNext(new Lease(1000, requests));
+    let timer;
+    subscriber.onSubscribe({
+      request() {
+        timer ??= setInterval(grant, 1000);
+        setImmediate(grant);
+      },
+      cancel: () => clearInterval(timer),
+    });
+  });
+  return new Leases().sender(() => grants);
 }
 
 function transport({ protocol, hostname, port, href }, caFile) {
@@ -50,6 +68,15 @@ function transport({ protocol, hostname, port, href }, caFile) {
 class Peer {
   constructor(rsocket) {
     this.rsocket = rsocket;
+  }
+
+  closed() {
+    return new Promise((resolve) => {
+      this.rsocket.connectionStatus().subscribe({
+        onSubscribe: (subscription) => subscription.request(ENDLESS),
+        onNext: ({ kind }) => ["CLOSED", "ERROR"].includes(kind) && resolve(),
+      });
+    });
   }
 
   metadata(route) {

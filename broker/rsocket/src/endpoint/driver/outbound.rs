@@ -10,7 +10,7 @@ use futures_util::future::abortable;
 
 use super::super::call::{Call, Done, Inbound, Outbound, StopOnDrop, Work};
 use super::super::shared::{Open, Signal, Ticket};
-use super::super::{CallError, Closed, Failure, Message};
+use super::super::{CallError, Closed, Failure, Message, WithoutLease};
 use super::{Driver, FRAMES, OPENS};
 use crate::engine::{Exhausted, Sent};
 use crate::wire::{ErrorCode, Payload, Request, Side, StreamId};
@@ -25,16 +25,24 @@ impl Driver {
             self.take_signal(signal)?;
         }
         for _ in 0..OPENS {
-            if self.is_full() {
+            if self.is_full() || self.moves_on() {
                 break;
             }
-            let Some(open) = self.shared.take_open() else {
+            let Some(mut open) = self.shared.take_open() else {
                 break;
             };
-            progress = true;
+            // What nobody waits for any more needs no lease.
             if !open.ticket.cancelled() {
-                self.open(open);
+                match self.leases.take() {
+                    Ok(()) => self.open(open),
+                    Err(WithoutLease::Fail) => open.inbound.fail(CallError::NoLease),
+                    Err(WithoutLease::Wait) => {
+                        self.shared.put_back(open);
+                        break;
+                    }
+                }
             }
+            progress = true;
         }
         Ok(progress)
     }
@@ -42,6 +50,7 @@ impl Driver {
     fn take_signal(&mut self, signal: Signal) -> Result<(), Closed> {
         match signal {
             Signal::Cancel(ticket) => self.cancel(&ticket),
+            Signal::RequestN(ticket, n) if ticket.stream().is_none() => ticket.grant_early(n),
             Signal::RequestN(ticket, n) => {
                 let call = self.call_of(&ticket);
                 if let Some((id, Inbound::Items(_))) = call.map(|(id, call)| (id, &call.inbound)) {
@@ -50,6 +59,7 @@ impl Driver {
             }
             Signal::MetadataPush(metadata, _permit) => self.out.metadata_push(&metadata),
             Signal::Unattended => self.closing = self.side == Side::Client,
+            Signal::Attach(io, resume) => return self.take_over(*io, &resume),
             Signal::Close => return Err(Closed::Local),
         }
         Ok(())
@@ -83,6 +93,7 @@ impl Driver {
             inbound,
             source,
             ticket,
+            load,
             ..
         } = open;
         let mut pieces = self.out.pieces(&message);
@@ -91,13 +102,14 @@ impl Driver {
         };
         let request = Request {
             interaction,
-            initial_n,
+            initial_n: ticket.initial(initial_n),
             follows,
             complete: false,
             metadata: first.metadata.as_deref(),
             data: &first.data,
         };
-        let call = Call::new(Arc::clone(&ticket), inbound, 0);
+        let mut call = Call::new(Arc::clone(&ticket), inbound, 0);
+        call.load = Some(load);
         let id = match self.connection.open(&request, call) {
             Ok((id, _)) => id,
             Err((exhausted, mut call)) => {
@@ -135,6 +147,7 @@ impl Driver {
     fn take_done(&mut self, done: Done) {
         match done {
             Done::Quiet => self.quiet -= 1,
+            Done::Failed(id, failure) => self.fail(id, failure),
             Done::Reply(id, Ok(message)) => self.send(id, &message, true),
             Done::Reply(id, Err(failure)) | Done::Item(id, Some(Err(failure)), _) => {
                 self.fail(id, failure);
@@ -202,7 +215,7 @@ impl Driver {
         }
     }
 
-    fn fail(&mut self, id: StreamId, failure: Failure) {
+    pub(super) fn fail(&mut self, id: StreamId, failure: Failure) {
         if let Some(mut call) = self.connection.forget(id) {
             self.out.error(id, stream_code(failure.code), &failure.text);
             call.inbound.fail(failure.into());

@@ -26,6 +26,7 @@ fn dropped() -> (Dropped, oneshot::Receiver<()>) {
     (Dropped(Some(sender)), receiver)
 }
 
+/// Conformance 13, 86: metadata that is there and empty comes back so.
 #[tokio::test]
 async fn a_message_comes_back_whatever_its_size() {
     let limits = Limits {
@@ -160,6 +161,21 @@ async fn credit_by_hand() {
     assert_eq!(items.next().await.unwrap().unwrap().data, "2");
 }
 
+/// Credit counts from the moment it is granted, sent or not.
+#[tokio::test]
+async fn credit_before_the_request_is_sent_goes_with_it() {
+    let near = served_by(echo()).await;
+    let mut items = near
+        .request_stream(Message::new("10"), Credit::exactly(1))
+        .await
+        .unwrap();
+    items.request_n(2);
+    for expected in ["0", "1", "2"] {
+        assert_eq!(items.next().await.unwrap().unwrap().data, expected);
+    }
+}
+
+/// Conformance 58: both sides number their own streams.
 #[tokio::test]
 async fn either_end_calls_the_other() {
     let options = ConnectOptions::new().serve(echo());
@@ -453,15 +469,58 @@ async fn every_call_ends_when_the_connection_does() {
     assert!(near.is_closed());
 }
 
-/// A panic in a handler takes its own connection along and leaves nobody waiting.
+/// Conformance 60: a handler that fails or panics, at once or later, fails its own stream.
 #[tokio::test]
-async fn a_handler_that_panics_ends_its_connection() {
-    let handler = Responder::new().response(async |_| panic!("on purpose"));
-    let Pair { near, far, server } = pair(ConnectOptions::new(), Limits::default(), handler).await;
-    let error = near.request_response(Message::new("")).await.unwrap_err();
-    assert!(matches!(error, CallError::Closed(Closed::Peer)));
-    assert!(matches!(far.closed().await, Closed::Local));
-    assert!(server.await.unwrap_err().is_panic());
+async fn a_handler_that_panics_fails_its_own_stream() {
+    let handler = Responder::new()
+        .response(async |request: Message| match &request.data[..] {
+            b"panic" => panic!("on purpose"),
+            b"fail" => Err(Failure::application("on purpose")),
+            _ => Ok(request),
+        })
+        .stream(|request| {
+            assert!(request.data != "panic", "on purpose");
+            stream::iter(0..9).map(|at| {
+                assert!(at < 3, "on purpose");
+                Ok(Message::new(at.to_string()))
+            })
+        })
+        .fire_and_forget(async |_| panic!("on purpose"))
+        .metadata_push(|_| panic!("on purpose"));
+    let near = served_by(handler).await;
+    let failed = |error: CallError| match error {
+        CallError::Failed(failure) => failure.code,
+        other => panic!("{other}"),
+    };
+    let mut running = near
+        .request_stream(Message::new(""), Credit::exactly(1))
+        .await
+        .unwrap();
+    for bad in ["panic", "fail"] {
+        let error = near.request_response(Message::new(bad)).await.unwrap_err();
+        assert_eq!(failed(error), ErrorCode::APPLICATION_ERROR);
+    }
+    let items = near
+        .request_stream(Message::new("panic"), Credit::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        failed(collect(items).await.unwrap_err()),
+        ErrorCode::APPLICATION_ERROR
+    );
+    near.fire_and_forget(Message::new("")).await.unwrap();
+    near.metadata_push("").await.unwrap();
+    assert_eq!(
+        near.request_response(Message::new("q")).await.unwrap().data,
+        "q"
+    );
+    // The stream that ran all the while goes on, up to its own panic.
+    assert_eq!(running.next().await.unwrap().unwrap().data, "0");
+    running.request_n(9);
+    assert_eq!(
+        failed(collect(running).await.unwrap_err()),
+        ErrorCode::APPLICATION_ERROR
+    );
 }
 
 #[tokio::test]
@@ -552,6 +611,7 @@ async fn streams_are_limited_on_both_sides() {
     assert!(matches!(error, CallError::Failed(failure) if failure.code == ErrorCode::REJECTED));
 }
 
+/// Conformance 94.
 #[tokio::test]
 async fn a_message_over_the_limit_ends_its_own_call_only() {
     let small = Limits {
