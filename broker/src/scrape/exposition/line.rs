@@ -40,11 +40,21 @@ pub(super) struct Label {
 }
 
 pub(super) fn parse<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Line<'t>, String> {
-    let line = line.trim_matches(BLANKS);
+    let line = trimmed(line);
     match line.as_bytes().first() {
         None => Ok(Line::Empty),
         Some(b'#') => comment(&line[1..]),
         Some(_) => sample(line, labels).map(Line::Sample),
+    }
+}
+
+/// Without blanks at its ends.
+fn trimmed(line: &str) -> &str {
+    let ends = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t' | b'\r'));
+    let bytes = line.as_bytes();
+    match ends(bytes.first()) || ends(bytes.last()) {
+        true => line.trim_matches(BLANKS),
+        false => line,
     }
 }
 

@@ -39,7 +39,8 @@ pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
         open: is_open_metrics(text),
         page: Page::default(),
         families: Families::default(),
-        seen: HashSet::with_hasher(RandomState::default()),
+        // A line has some sixty bytes.
+        seen: HashSet::with_capacity_and_hasher(text.len() / 64, RandomState::default()),
         labels: Vec::new(),
         ended: false,
         line: 0,
