@@ -29,7 +29,7 @@ const HOUSES: [House; 3] = [
             &["config"],
             &["admin"],
             &["builtin"],
-            &["gateway", "cluster"],
+            &["gateway", "cluster", "scrape"],
             &["relay"],
             &["chain"],
             &["identity", "directory"],

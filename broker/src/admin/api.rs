@@ -23,7 +23,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn router(room: Arc<Room>) -> Router {
     let guarded = middleware::from_fn_with_state(room.guard.clone(), guard);
-    Router::new()
+    super::scrapes::admin(Router::new())
         .route("/api/v1/apps", get(apps))
         .route("/api/v1/services", get(services))
         .route("/api/v1/plugins", get(plugins))
@@ -124,7 +124,8 @@ async fn bounded(request: axum::extract::Request, next: middleware::Next) -> Res
 }
 
 async fn nothing() -> Refusal {
-    let todo = "there are /api/v1/{apps,services,plugins,connections,config,log,drain}";
+    let todo =
+        "there are /api/v1/{apps,services,plugins,connections,config,log,metrics/targets,drain}";
     Refusal::new(StatusCode::NOT_FOUND, "there is nothing here", todo)
 }
 

@@ -9,10 +9,15 @@ use tokio::sync::oneshot;
 
 use super::{api, guard::Guard, handles::Handles, health, serve::serve, token::Token};
 
+/// To the face for operators.
+const ADMIN_CONNECTIONS: usize = 256;
+
 /// What the two faces stand on. The listeners are bound by the caller, who reports what fails.
 #[derive(Debug)]
 pub struct Faces {
     pub http: TcpListener,
+    /// How many it takes: Prometheus holds one for each application it is scraping.
+    pub http_connections: usize,
     pub admin: TcpListener,
     pub token: Token,
     /// Names besides loopback under which the admin face may be addressed, in lower case.
@@ -31,6 +36,8 @@ pub struct Admin {
 /// What the handlers share.
 #[derive(Debug)]
 pub(super) struct Room {
+    /// Where the face for applications listens.
+    pub(super) http: SocketAddr,
     pub(super) handles: Handles,
     pub(super) guard: Arc<Guard>,
 }
@@ -40,6 +47,7 @@ impl Admin {
     pub fn start(faces: Faces, handles: Handles) -> io::Result<Self> {
         let Faces {
             http,
+            http_connections,
             admin,
             token,
             hosts,
@@ -48,15 +56,19 @@ impl Admin {
         http.set_nonblocking(true)?;
         admin.set_nonblocking(true)?;
         let guard = Arc::new(Guard::new(token, hosts));
-        let room = Arc::new(Room { handles, guard });
+        let room = Arc::new(Room {
+            http: addresses.0,
+            handles,
+            guard,
+        });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
-                let http = serve(http, health::router(Arc::clone(&room)));
-                let admin = serve(admin, api::router(room));
+                let http = serve(http, health::router(Arc::clone(&room)), http_connections);
+                let admin = serve(admin, api::router(room), ADMIN_CONNECTIONS);
                 tokio::select! {
                     result = http => report("http", result),
                     result = admin => report("admin", result),

@@ -1,7 +1,8 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     directory::{AppView, ServiceView},
+    scrape::Scraper,
     telemetry::{LogHandle, MetricsError},
 };
 
@@ -12,6 +13,8 @@ type Drain = Box<dyn Fn(Option<&str>) -> Result<(), String> + Send + Sync>;
 pub struct Handles {
     /// The page for Prometheus.
     pub metrics: View<Result<String, MetricsError>>,
+    /// The pages of applications.
+    pub scraper: Arc<Scraper>,
     pub log: LogHandle,
     pub apps: View<Vec<AppView>>,
     pub services: View<Vec<ServiceView>>,

@@ -16,7 +16,7 @@ use crate::telemetry::Registry;
 use super::{faces::Room, reply::Refusal};
 
 pub(super) fn router(room: Arc<Room>) -> Router {
-    Router::new()
+    super::scrapes::http(Router::new())
         .route("/metrics", get(metrics))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
@@ -54,8 +54,7 @@ async fn ready(State(room): State<Arc<Room>>, headers: HeaderMap) -> Response {
 }
 
 async fn nothing() -> Refusal {
-    let todo =
-        "there are /metrics, /health/live and /health/ready; the admin API is on [admin] listen";
+    let todo = "there are /metrics, /metrics/sd, /metrics/app/{id} and /health/{live,ready}; the admin API is on [admin] listen";
     Refusal::new(StatusCode::NOT_FOUND, "there is nothing here", todo)
 }
 

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! http    GET /metrics · /health/live · /health/ready        reasons only with the token
+//!         GET /metrics/{sd,apps} · /metrics/app/{id}
 //! admin   GET /api/v1/{apps,services,plugins,connections,config,log}
+//!         GET /api/v1/metrics/targets · /api/v1/metrics/scrape/{id}
 //!         POST /api/v1/{log,drain}                            always with the token
 //! ```
 //!
@@ -12,7 +14,7 @@
 //! - every action, done or refused, is in the audit log; the token is nowhere
 //! - connections, header time, body size and answer time are bounded
 //!
-//! Looks down at: directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
+//! Looks down at: scrape, directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
 
 mod api;
 mod faces;
@@ -20,6 +22,7 @@ mod guard;
 mod handles;
 mod health;
 mod reply;
+mod scrapes;
 mod serve;
 mod token;
 

@@ -1,6 +1,6 @@
 //! Accepts HTTP/1 connections, with a bound on how many and on how long a request head may take.
 //!
-//! Each face has [`CONNECTIONS_MAX`] of its own. When they are used up, the newest takes the place of the one that has
+//! Each face has a number of its own. When they are used up, the newest takes the place of the one that has
 //! been without a request longest: hundreds of connections that send half a head, or nothing, keep no health check
 //! out. Only when all of them are being answered does the newest wait.
 
@@ -31,17 +31,19 @@ use tokio::{
     time::sleep,
 };
 
-/// Of one face.
-pub(super) const CONNECTIONS_MAX: usize = 256;
 /// For a request's head, and for how long a connection that is kept alive may say nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of descriptors or memory.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Runs until it is dropped, or the listener cannot be used at all.
-pub(super) async fn serve(listener: net::TcpListener, router: Router) -> io::Result<Infallible> {
+pub(super) async fn serve(
+    listener: net::TcpListener,
+    router: Router,
+    connections_max: usize,
+) -> io::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
     let idlers = Idlers::default();
     loop {
         let (stream, remote) = match listener.accept().await {
@@ -60,7 +62,12 @@ pub(super) async fn serve(listener: net::TcpListener, router: Router) -> io::Res
             .await
             .map_err(io::Error::other)?;
         let router = router.clone().layer(axum::Extension(ConnectInfo(remote)));
-        tokio::spawn(converse(stream, router, idlers.enter(), permit));
+        tokio::spawn(converse(
+            stream,
+            router,
+            idlers.enter(2 * connections_max),
+            permit,
+        ));
     }
 }
 
@@ -108,11 +115,11 @@ impl Idlers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self) -> Arc<Place> {
+    fn enter(&self, many: usize) -> Arc<Place> {
         let place = Arc::<Place>::default();
         let mut places = self.lock();
         places.push_back(Arc::downgrade(&place));
-        if places.len() > 2 * CONNECTIONS_MAX {
+        if places.len() > many {
             places.retain(|place| place.strong_count() > 0);
         }
         place

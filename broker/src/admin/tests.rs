@@ -4,15 +4,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use jackfield_rsocket::endpoint::{Failure, Message};
 use serde_json::{Value, json};
 
 use crate::{
     directory::ServiceView,
+    scrape::tests::World as Rooms,
     telemetry::{LogHandle, Registry},
 };
 
 use super::*;
 
+const CONNECTIONS: usize = 64;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 struct World {
@@ -20,6 +23,7 @@ struct World {
     drained: Arc<Mutex<Vec<Option<String>>>>,
     reasons: Arc<Mutex<Vec<String>>>,
     log: LogHandle,
+    rooms: Arc<Rooms>,
 }
 
 struct Reply {
@@ -36,6 +40,11 @@ impl Reply {
 
 impl World {
     fn start() -> Self {
+        Self::with(false)
+    }
+
+    /// With the merged page or without it.
+    fn with(merged: bool) -> Self {
         let drained = Arc::<Mutex<Vec<Option<String>>>>::default();
         let reasons = Arc::<Mutex<Vec<String>>>::default();
         let log = LogHandle::silent();
@@ -47,7 +56,9 @@ impl World {
             id: 7,
             instances: vec!["u".into()],
         };
+        let rooms = Arc::new(Rooms::with(|config| config.merged = merged));
         let handles = Handles {
+            scraper: Arc::clone(&rooms.scraper),
             metrics: Box::new(|| Registry::new("test")?.page()),
             log: log.clone(),
             apps: Box::new(Vec::new),
@@ -74,6 +85,7 @@ impl World {
         };
         let faces = Faces {
             http: TcpListener::bind("127.0.0.1:0").unwrap(),
+            http_connections: CONNECTIONS,
             admin: TcpListener::bind("127.0.0.1:0").unwrap(),
             token: Token::from_text(TOKEN),
             hosts: vec!["broker.example".into()],
@@ -83,6 +95,7 @@ impl World {
             drained,
             reasons,
             log,
+            rooms,
         }
     }
 
@@ -364,7 +377,7 @@ fn dropping_the_faces_frees_their_ports() {
 #[test]
 fn slow_heads_keep_no_health_check_out() {
     let world = World::start();
-    let slow: Vec<TcpStream> = (0..serve::CONNECTIONS_MAX + 20)
+    let slow: Vec<TcpStream> = (0..CONNECTIONS + 20)
         .map(|_| {
             let mut stream = TcpStream::connect(world.admin.http_address()).unwrap();
             stream
@@ -388,4 +401,143 @@ fn slow_heads_keep_no_health_check_out() {
     let mut answer = String::new();
     newest.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// What the status says, Prometheus shows; what the body says, a person reads.
+#[test]
+fn applications_are_scraped_through_the_face_for_applications() {
+    let world = World::with(true);
+    let rooms = Arc::clone(&world.rooms);
+    let (ready, connected) = std::sync::mpsc::sync_channel(1);
+    let (done, finished) = tokio::sync::oneshot::channel::<()>();
+    let apps = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let page = "# TYPE a gauge\na{job=\"x\"} 1\n";
+            let good = move |_| async move { Ok(Message::new(page)) };
+            let bad = async |_| Ok(Message::new("<html>"));
+            let down = async |_| Err(Failure::application("no registry"));
+            let hung = |_| std::future::pending();
+            let _apps = (
+                rooms.app("good", good).await,
+                rooms.app("bad", bad).await,
+                rooms.app("down", down).await,
+                rooms.app("hung", hung).await,
+            );
+            ready.send(()).unwrap();
+            // Resolves when the test is done.
+            let _ = finished.await;
+        });
+    });
+    connected.recv().unwrap();
+    let host = ("Host", "broker.example:9998");
+    let get = |path: &str, seconds: &str| {
+        let line = format!("GET {path}");
+        world.http(
+            &line,
+            &[host, ("X-Prometheus-Scrape-Timeout-Seconds", seconds)],
+        )
+    };
+    let good = get("/metrics/app/good", "5");
+    assert_eq!(
+        (good.status, good.body.as_str()),
+        (200, "# TYPE a gauge\na{exported_job=\"x\"} 1\n")
+    );
+    assert!(
+        good.head
+            .contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        good.head
+    );
+    assert_eq!(get("/metrics/good", "5").body, good.body);
+    for (path, seconds, status, what) in [
+        (
+            "/metrics/app/nobody",
+            "5",
+            404,
+            "RST-300205: no such application is connected",
+        ),
+        (
+            "/metrics/app/a%2C%20b",
+            "5",
+            404,
+            "RST-300205: no such application is connected",
+        ),
+        (
+            "/metrics/app/bad",
+            "5",
+            502,
+            "line 1: no metric name: \"<html>\"",
+        ),
+        (
+            "/metrics/app/hung",
+            "0.1",
+            504,
+            "the application did not answer in time",
+        ),
+    ] {
+        let reply = get(path, seconds);
+        assert_eq!(
+            (reply.status, reply.json()["error"].as_str()),
+            (status, Some(what)),
+            "{path}"
+        );
+    }
+    assert_eq!(get("/metrics/app/down", "5").status, 502);
+
+    let targets = get("/metrics/sd", "5");
+    assert!(targets.head.contains("content-type: application/json"));
+    let targets = targets.json();
+    assert_eq!(targets.as_array().unwrap().len(), 4);
+    assert_eq!(targets[2]["targets"], json!(["broker.example:9998"]));
+    assert_eq!(
+        targets[2]["labels"]["__metrics_path__"],
+        "/metrics/app/good"
+    );
+    let archived = get("/metrics/prometheus/app/targets", "5").json();
+    assert_eq!(
+        archived[2],
+        json!({ "labels": { "__metrics_path__": "/metrics/good" }, "targets": ["broker.example:9998"] })
+    );
+    let brokers = get("/metrics/prometheus/broker/targets", "5").json();
+    assert_eq!(
+        brokers,
+        json!([{ "labels": { "__metrics_path__": "/metrics" }, "targets": ["broker.example:9998"] }])
+    );
+    let merged = get("/metrics/apps?job=app-good", "5");
+    assert!(
+        merged
+            .body
+            .contains("a{job=\"app-good\",instance=\"good\",exported_job=\"x\"} 1"),
+        "{}",
+        merged.body
+    );
+
+    // An operator sees what was done to the page.
+    let shown = world.operator("GET /api/v1/metrics/scrape/good", "").json();
+    assert_eq!(
+        (shown["series"].as_u64(), shown["page"].as_str()),
+        (Some(1), Some(good.body.as_str()))
+    );
+    assert_eq!(shown["findings"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        world.operator("GET /api/v1/metrics/scrape/bad", "").status,
+        502
+    );
+    drop(done);
+    apps.join().unwrap();
+}
+
+#[test]
+fn the_merged_page_is_off_unless_wanted() {
+    let reply = World::start().http("GET /metrics/apps", &[("Host", "h")]);
+    assert_eq!(reply.status, 404);
+    assert!(
+        reply.json()["todo"]
+            .as_str()
+            .unwrap()
+            .contains("metrics.merged")
+    );
 }

@@ -120,7 +120,7 @@ impl Look {
 }
 
 /// Text without control characters: names come from applications, and a terminal obeys them.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".into(),

@@ -23,6 +23,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod look;
+mod metrics;
 mod plugin;
 mod print;
 mod respond;
@@ -68,6 +69,8 @@ enum Command {
     Apps(look::Apps),
     /// List registered services
     Services(look::Services),
+    /// See what Prometheus gets from applications
+    Metrics(metrics::Metrics),
     /// Take no new work, let streams finish, then end
     Drain(look::Drain),
     /// Build plugins and look into them
@@ -114,6 +117,7 @@ impl Command {
             Self::Check(command) => command.run(),
             Self::Apps(command) => command.run(),
             Self::Services(command) => command.run(),
+            Self::Metrics(command) => command.run(),
             Self::Drain(command) => command.run(),
             Self::Plugin(command) => command.run(),
             Self::Explain(command) => command.run(),

@@ -116,6 +116,7 @@ fn every_code_of_the_relay_has_a_page() {
 /// An admin face whose only token is in a file, as a broker leaves it.
 fn face(folder: &Path) -> Admin {
     let handles = Handles {
+        scraper: crate::scrape::tests::World::new().scraper,
         metrics: Box::new(|| Ok(String::new())),
         log: LogHandle::silent(),
         apps: Box::new(Vec::new),
@@ -134,6 +135,7 @@ fn face(folder: &Path) -> Admin {
     Admin::start(
         Faces {
             http: bind(),
+            http_connections: 64,
             admin: bind(),
             token,
             hosts: Vec::new(),

@@ -12,7 +12,7 @@ use crate::{
     directory::Balance,
     identity,
     relay::{Limits, Routing, ServiceRule},
-    telemetry,
+    scrape, telemetry,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     auth,
     layers::Surroundings,
     listeners::{self, Listener, Socket},
-    plugins,
+    metrics, plugins,
     reader::{Placed, Reader, Section},
     tree::Value,
     units::parse_size,
@@ -42,6 +42,7 @@ pub struct Config {
     pub routing: Routing,
     pub auth: identity::Config,
     pub cluster: Cluster,
+    pub metrics: scrape::Config,
     pub plugins: ChainConfig,
 }
 
@@ -139,6 +140,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         limits: limits(reader),
         routing: routing(reader),
         cluster: cluster(reader),
+        metrics: metrics::metrics(reader),
         plugins: plugins::check(reader, &node.data_dir),
         auth: auth::auth(reader),
         node,

@@ -8,7 +8,8 @@
 //! - a key that does not exist, or belongs to a later version, is an error
 //! - nothing here opens a socket, creates a file or changes the process; certificates are read, and checked
 //!
-//! Looks down at: relay, chain, identity, directory, telemetry (their configuration types). Looked at by: server, cli.
+//! Looks down at: scrape, relay, chain, identity, directory, telemetry (their configuration types). Looked at by:
+//! server, cli.
 
 mod address;
 mod auth;
@@ -16,6 +17,7 @@ mod checked;
 mod keys;
 mod layers;
 mod listeners;
+mod metrics;
 mod plugins;
 mod problem;
 mod reader;

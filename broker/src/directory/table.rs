@@ -226,6 +226,12 @@ impl<H> Directory<H> {
         }
     }
 
+    /// One application, if it is connected.
+    pub fn app(&self, uuid: &str) -> Option<AppView> {
+        let table = self.lock();
+        table.by_uuid.get(uuid).map(|instance| instance.view())
+    }
+
     pub fn apps(&self) -> Vec<AppView> {
         let mut apps: Vec<AppView> = self
             .lock()

@@ -12,7 +12,7 @@ pub struct Descriptors {
 }
 
 /// Components, caches, listeners, HTTP connections, epoll.
-const OTHERS: u64 = 512;
+const OTHERS: u64 = 2560;
 
 impl Descriptors {
     pub fn suffice(&self) -> bool {

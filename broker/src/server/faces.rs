@@ -11,10 +11,13 @@ use crate::{
     chain::Chains,
     config::{HostPort, Loaded, parse_duration},
     relay::{Directory, Relay},
+    scrape::{Parts, Scraper},
     telemetry::{LogHandle, MetricsError, Registry},
 };
 
 use super::start::StartError;
+
+const HTTP_CONNECTIONS: usize = 2048;
 
 pub(super) struct Rooms {
     pub(super) config: Arc<ArcSwap<Loaded>>,
@@ -32,6 +35,7 @@ pub(super) fn start(rooms: Rooms) -> Result<Admin, StartError> {
     let (http, admin) = (&loaded.config.http, &loaded.config.admin);
     let faces = Faces {
         http: bind("http", &http.listen)?,
+        http_connections: HTTP_CONNECTIONS,
         admin: bind("admin", &admin.listen)?,
         token: Token::load_or_create(&admin.token_file)?,
         hosts: admin.hosts.clone(),
@@ -55,6 +59,17 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         drain,
     } = rooms;
     let sizes = Sizes::register(&registry)?;
+    let current = config.load();
+    let scraper = Scraper::start(
+        current.config.metrics.clone(),
+        Parts {
+            node: current.config.node.name.clone(),
+            directory: directory.clone(),
+            relay: relay.clone(),
+            registry: registry.prometheus(),
+            collectors: Vec::new(),
+        },
+    )?;
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
@@ -65,6 +80,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
             sizes.measure(&directory);
             registry.page()
         }),
+        scraper: Arc::new(scraper),
         log,
         apps: Box::new(move || apps.apps()),
         services: Box::new(move || services.services()),

@@ -251,7 +251,10 @@ fn start_relay(
     identity: &Arc<Identity>,
     registry: &Registry,
 ) -> Result<Relay, StartError> {
-    let metrics = Arc::new(relay::Metrics::register(registry.prometheus())?);
+    let metrics = Arc::new(relay::Metrics::register_with(
+        registry.prometheus(),
+        loaded.config.metrics.calls,
+    )?);
     let config = relay::Config {
         threads: loaded.config.node.threads,
         limits: loaded.config.limits.clone(),

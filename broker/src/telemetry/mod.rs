@@ -3,6 +3,7 @@
 //! Invariants
 //! - a line caused by a peer goes through the [`RateLimit`], so that no peer can fill a disk
 //! - neither tokens nor payloads are logged
+//! - what the data plane counts, each thread counts for itself ([`Sharded`])
 //! - nothing here knows another room
 //!
 //! Looked at by every room.
@@ -12,8 +13,12 @@ mod log;
 mod metrics;
 mod process;
 mod rate;
+mod shard;
 
 pub use level::{AUDIT, Level};
 pub use log::{Format, LogConfig, LogHandle, start_logging};
 pub use metrics::{MetricsError, Registry};
 pub use rate::{Passed, RateLimit};
+pub use shard::{
+    Sharded, Tally, ThreadCounter, ThreadCounters, Writer, counter_metric, family, label_pairs,
+};

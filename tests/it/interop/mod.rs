@@ -21,4 +21,4 @@ mod matrix;
 mod memory;
 mod wire;
 
-pub(crate) use client::{root, say};
+pub(crate) use client::{installed, root, say};

@@ -12,6 +12,7 @@ mod kill;
 mod limits;
 mod memory;
 mod reload;
+mod scraping;
 mod swap;
 mod tls;
 

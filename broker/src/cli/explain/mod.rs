@@ -37,11 +37,12 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 54] = [
+const PAGES: [&str; 55] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
     include_str!("pages/RST-201404.md"),
+    include_str!("pages/RST-300205.md"),
     include_str!("pages/RST-400202.md"),
     include_str!("pages/RST-500200.md"),
     include_str!("pages/RST-500400.md"),

@@ -1,0 +1,245 @@
+//! One line of a page.
+//!
+//! ```text
+//! # HELP name text        # TYPE name kind        # UNIT name unit        # EOF
+//! name{label="value",...} value [timestamp] [# {exemplar} value]
+//! ```
+
+use std::ops::Range;
+
+/// A line that says something.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line<'t> {
+    /// Nothing, or a comment.
+    Empty,
+    Help(&'t str, &'t str),
+    Type(&'t str, &'t str),
+    Eof,
+    Sample(Sample<'t>),
+}
+
+/// One sample; the labels are in the scratch that was given to [`parse`].
+#[derive(Debug, PartialEq)]
+pub(super) struct Sample<'t> {
+    pub(super) name: &'t str,
+    /// Between the braces.
+    pub(super) labels: &'t str,
+    pub(super) value: &'t str,
+    pub(super) timestamp: Option<&'t str>,
+    pub(super) exemplar: bool,
+}
+
+/// Where a label stands in [`Sample::labels`].
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Label {
+    pub(super) name: Range<usize>,
+    /// As it was written, without the quotes.
+    pub(super) value: Range<usize>,
+    /// Whether every backslash in it means something.
+    pub(super) clean: bool,
+}
+
+pub(super) fn parse<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Line<'t>, String> {
+    let line = trimmed(line);
+    match line.as_bytes().first() {
+        None => Ok(Line::Empty),
+        Some(b'#') => comment(&line[1..]),
+        Some(_) => sample(line, labels).map(Line::Sample),
+    }
+}
+
+/// Without blanks at its ends.
+fn trimmed(line: &str) -> &str {
+    let ends = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t' | b'\r'));
+    let bytes = line.as_bytes();
+    match ends(bytes.first()) || ends(bytes.last()) {
+        true => line.trim_matches(BLANKS),
+        false => line,
+    }
+}
+
+/// A carriage return before the end of a line is no part of it.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
+
+fn comment(text: &str) -> Result<Line<'_>, String> {
+    let Some(rest) = text.strip_prefix([' ', '\t']) else {
+        return Ok(Line::Empty);
+    };
+    let (word, rest) = token(rest.trim_start_matches(BLANKS));
+    match word {
+        "EOF" if rest.is_empty() => Ok(Line::Eof),
+        "HELP" | "TYPE" | "UNIT" => {
+            let (name, rest) = token(rest);
+            if !is_metric_name(name) {
+                return Err(format!("{word} of what is no metric name: {}", shown(name)));
+            }
+            Ok(match word {
+                "HELP" => Line::Help(name, rest),
+                "TYPE" => Line::Type(name, rest),
+                _ => Line::Empty,
+            })
+        }
+        _ => Ok(Line::Empty),
+    }
+}
+
+/// The first word, and what is behind the blanks that follow it.
+fn token(text: &str) -> (&str, &str) {
+    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let (token, rest) = text.split_at(end);
+    (token, rest.trim_start_matches([' ', '\t']))
+}
+
+fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, String> {
+    labels.clear();
+    let bytes = line.as_bytes();
+    let end = bytes
+        .iter()
+        .position(|byte| !is_name_byte(*byte))
+        .unwrap_or(bytes.len());
+    let (name, rest) = line.split_at(end);
+    if name.is_empty() && rest.starts_with('{') {
+        return Err("names in quotes are a later format; write [a-zA-Z_:][a-zA-Z0-9_:]*".into());
+    }
+    if !is_metric_name(name) {
+        return Err(format!("no metric name: {}", shown(line)));
+    }
+    let rest = rest.trim_start_matches([' ', '\t']);
+    let (span, rest) = match rest.strip_prefix('{') {
+        Some(inside) => {
+            let close = braces(inside, labels)?;
+            (&inside[..close], &inside[close + 1..])
+        }
+        None if rest.len() == line.len() - end && !rest.is_empty() => {
+            return Err(format!("no metric name: {}", shown(line)));
+        }
+        None => ("", rest),
+    };
+    let (value, rest) = token(rest.trim_start_matches([' ', '\t']));
+    check_value(value)?;
+    let (timestamp, rest) = match token(rest) {
+        ("" | "#", _) => (None, rest),
+        (timestamp, rest) => (Some(timestamp), rest),
+    };
+    let exemplar = rest.starts_with('#');
+    if !rest.is_empty() && !exemplar {
+        return Err(format!(
+            "more than a timestamp follows the value: {}",
+            shown(rest)
+        ));
+    }
+    Ok(Sample {
+        name,
+        labels: span,
+        value,
+        timestamp,
+        exemplar,
+    })
+}
+
+/// Notes every label up to the closing brace, and says where that is.
+fn braces(text: &str, labels: &mut Vec<Label>) -> Result<usize, String> {
+    let bytes = text.as_bytes();
+    let skip = |mut at: usize| {
+        while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+            at += 1;
+        }
+        at
+    };
+    let mut at = skip(0);
+    loop {
+        if bytes.get(at) == Some(&b'}') {
+            return Ok(at);
+        }
+        let start = at;
+        while bytes.get(at).is_some_and(|byte| is_name_byte(*byte)) {
+            at += 1;
+        }
+        let name = start..at;
+        if !is_label_name(&text[name.clone()]) {
+            return Err(format!("no label name: {}", shown(&text[start..])));
+        }
+        at = skip(at);
+        if bytes.get(at) != Some(&b'=') {
+            return Err(format!("no = after the label {}", &text[name]));
+        }
+        at = skip(at + 1);
+        if bytes.get(at) != Some(&b'"') {
+            return Err(format!("no quote before the value of {}", &text[name]));
+        }
+        let start = at + 1;
+        let Some((end, clean)) = quoted(bytes, start) else {
+            return Err(format!("the value of {} does not end", &text[name]));
+        };
+        labels.push(Label {
+            name,
+            value: start..end,
+            clean,
+        });
+        at = skip(end + 1);
+        match bytes.get(at) {
+            Some(b',') => at = skip(at + 1),
+            Some(b'}') => {}
+            _ => return Err(format!("no comma or brace: {}", shown(&text[at..]))),
+        }
+    }
+}
+
+/// Where the quote is that ends a value, and whether each backslash in it escapes something.
+fn quoted(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut clean = true;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some((at, clean)),
+            b'\\' => {
+                clean &= matches!(bytes.get(at + 1)?, b'\\' | b'"' | b'n');
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+/// A number as Prometheus reads it: decimal, or one of the words for no number and for infinity.
+fn check_value(text: &str) -> Result<(), String> {
+    let digits = !text.is_empty() && text.len() < 300 && text.bytes().all(|b| b.is_ascii_digit());
+    if digits || number(text).is_some() {
+        return Ok(());
+    }
+    Err(match text {
+        "" => "no value".into(),
+        text => format!("no number: {}", shown(text)),
+    })
+}
+
+pub(super) fn number(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let word = unsigned.starts_with(|first: char| first.is_ascii_alphabetic());
+    // Too large for a double: others refuse it, and so the page.
+    let overflow = value.is_infinite() && !word;
+    let signed_nan = value.is_nan() && unsigned.len() != text.len();
+    (!overflow && !signed_nan).then_some(value)
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':'
+}
+
+fn is_metric_name(name: &str) -> bool {
+    name.bytes().all(is_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+/// Names that begin with two underscores belong to Prometheus.
+fn is_label_name(name: &str) -> bool {
+    is_metric_name(name) && !name.contains(':') && !name.starts_with("__")
+}
+
+/// A little of a text, for a message.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}
