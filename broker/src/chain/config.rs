@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use jackfield_plugin_host::Capability;
+use jackfield_plugin_host::{Capability, Hook};
 use serde::Serialize;
 
 use crate::directory::ServicePattern;
@@ -26,7 +26,8 @@ pub struct PluginConfig {
     pub order: i32,
     /// Empty: every service.
     pub matches: Vec<ServicePattern>,
-    pub on_failure: FailurePolicy,
+    /// None: what each hook has by itself.
+    pub on_failure: Option<FailurePolicy>,
     /// The guest's own CPU time, per call.
     pub deadline: Duration,
     /// Linear memory of one instance, in bytes.
@@ -45,6 +46,19 @@ pub enum Source {
     File(PathBuf),
     /// `builtin:NAME`: embedded in the binary.
     Builtin(String),
+}
+
+impl PluginConfig {
+    /// What happens when this hook of the plugin cannot answer: what may protect something fails closed, what only
+    /// advises fails open.
+    pub fn on_failure(&self, hook: Hook) -> FailurePolicy {
+        self.on_failure.unwrap_or(match hook {
+            Hook::RoutingFilter | Hook::Authenticator | Hook::MetricsCollector => {
+                FailurePolicy::Closed
+            }
+            Hook::EndpointSelector | Hook::Chaos | Hook::Events => FailurePolicy::Open,
+        })
+    }
 }
 
 /// What happens to a request when the plugin cannot answer.

@@ -1,6 +1,7 @@
 //! One generation of the chain, and how it decides.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +12,8 @@ use std::{
 use jackfield_plugin_host as host;
 
 use super::{
-    Decision, FailurePolicy, PluginConfig, PluginView, Request, Split, Verdict,
+    Decision, Disturbance, FailurePolicy, Plans, PluginConfig, PluginView, Request, Selection,
+    Split, Verdict,
     request::Route,
     stage::{Asked, Stage},
 };
@@ -21,9 +23,16 @@ pub struct Chain {
     generation: u64,
     deadline: Duration,
     stages: Vec<Arc<Stage>>,
+    /// Those of the stages that implement each hot hook.
+    filters: Vec<Arc<Stage>>,
+    selectors: Vec<Arc<Stage>>,
+    disturbers: Vec<Arc<Stage>>,
     off: Vec<PluginConfig>,
     dice: Dice,
 }
+
+/// A plugin that could not answer, and whose policy is closed: its name.
+pub type Failed = Arc<str>;
 
 impl Chain {
     /// `stages` in the order in which they are asked.
@@ -33,9 +42,17 @@ impl Chain {
         stages: Vec<Arc<Stage>>,
         off: Vec<PluginConfig>,
     ) -> Self {
+        let with = |hook| {
+            let stages = stages.iter();
+            let with = stages.filter(|stage| stage.plugin().implements(hook));
+            with.cloned().collect()
+        };
         Self {
             generation,
             deadline,
+            filters: with(host::Hook::RoutingFilter),
+            selectors: with(host::Hook::EndpointSelector),
+            disturbers: with(host::Hook::Chaos),
             stages,
             off,
             dice: Dice::default(),
@@ -55,28 +72,55 @@ impl Chain {
         self.stages.is_empty()
     }
 
-    /// Whether any plugin has to be asked about requests for this service.
-    pub fn concerns(&self, service: &str) -> bool {
-        self.stages.iter().any(|stage| stage.concerns(service))
+    /// What one request may spend in all plugins together.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
     }
 
-    /// Asks every plugin that the request concerns. Hot and synchronous: it runs in place, for at
+    /// Whether any routing filter has to be asked about requests for this service.
+    pub fn concerns(&self, service: &str) -> bool {
+        self.filters.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Whether any selector has to be asked about requests for this service.
+    pub fn selects(&self, service: &str) -> bool {
+        self.selectors.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Whether any plugin may want something to go wrong with requests for this service.
+    pub fn disturbs(&self, service: &str) -> bool {
+        self.disturbers.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Asks every routing filter that the request concerns. Hot and synchronous: it runs in place, for at
     /// most the chain's deadline of CPU time.
     pub fn on_request(&self, request: &Request<'_>) -> Decision {
+        let mut left = self.deadline;
+        let (verdict, remember) = self.filtered(request, &mut left);
+        Decision {
+            verdict,
+            remember,
+            left,
+        }
+    }
+
+    fn filtered(&self, request: &Request<'_>, left: &mut Duration) -> (Verdict, bool) {
         let mut route = Route::new(request);
         let mut remember = true;
-        let mut left = self.deadline;
-        for (at, stage) in self.stages.iter().enumerate() {
+        for (at, stage) in self.filters.iter().enumerate() {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.ask(request.thread, &route.call(), left);
-            left = left.saturating_sub(spent);
+            let Asked { decision, spent } = stage.on_request(request.thread, &route.call(), *left);
+            *left = left.saturating_sub(spent);
             let Some(decision) = decision else {
                 remember = false;
-                match stage.on_failure() {
+                match stage.on_failure(host::Hook::RoutingFilter) {
                     FailurePolicy::Open => continue,
-                    FailurePolicy::Closed => return failed(stage),
+                    FailurePolicy::Closed => {
+                        let plugin = Arc::clone(stage.name());
+                        return (Verdict::Failed { plugin }, false);
+                    }
                 }
             };
             remember &= decision.remember;
@@ -86,34 +130,91 @@ impl Chain {
                 host::Verdict::Split(shares) => {
                     let split = Split::new(shares, &route.change);
                     if !self.concerns_outcome(&split, route.service(), at + 1) {
-                        return Decision {
-                            verdict: Verdict::Split(Arc::new(split)),
-                            remember,
-                        };
+                        return (Verdict::Split(Arc::new(split)), remember);
                     }
                     remember = false;
-                    route.change = split.dice(self.dice.throw()).cloned().unwrap_or_default();
+                    let outcome = split.dice(self.dice.throw()).cloned();
+                    route.change = Cow::Owned(outcome.unwrap_or_default());
                 }
                 host::Verdict::Refuse(host::Refusal { code, text }) => {
-                    return Decision {
-                        verdict: Verdict::Refuse { code, text },
-                        remember,
-                    };
+                    return (Verdict::Refuse { code, text }, remember);
                 }
                 host::Verdict::Answer(host::Payload { metadata, data }) => {
-                    let verdict = Verdict::Answer {
-                        metadata: metadata.map(Into::into),
-                        data: data.into(),
-                    };
-                    return Decision { verdict, remember };
+                    let (metadata, data) = (metadata.map(Into::into), data.into());
+                    return (Verdict::Answer { metadata, data }, remember);
                 }
             }
         }
         let verdict = match route.change.is_empty() {
             true => Verdict::Pass,
-            false => Verdict::Rewrite(route.change),
+            false => Verdict::Rewrite(route.change.into_owned()),
         };
-        Decision { verdict, remember }
+        (verdict, remember)
+    }
+
+    /// What is to go wrong with a request that goes on, its route changed by the filters. `left` is what they left of
+    /// the deadline, or [`Chain::deadline`] when their verdict was remembered.
+    pub fn disturb(
+        &self,
+        request: &Request<'_>,
+        change: Option<&host::Rewrite>,
+        mut left: Duration,
+    ) -> Result<Disturbance, Failed> {
+        let route = Route::changed(request, change);
+        let (mut plans, mut remember) = (Vec::new(), true);
+        for stage in &self.disturbers {
+            if !stage.concerns(route.service()) {
+                continue;
+            }
+            let Asked { decision, spent } = stage.disturb(request.thread, &route.call(), left);
+            left = left.saturating_sub(spent);
+            match decision {
+                Some(plan) => {
+                    remember &= plan.remember;
+                    if !plan.faults.is_empty() {
+                        plans.push(plan.faults);
+                    }
+                }
+                None => {
+                    remember = false;
+                    obey_policy(stage, host::Hook::Chaos)?;
+                }
+            }
+        }
+        Ok(Disturbance {
+            plans: Plans::new(plans),
+            remember,
+            left,
+        })
+    }
+
+    /// Which of the candidates get the request; the first selector with an opinion decides. Not asked when there is
+    /// nothing to choose, or too much.
+    pub fn select(
+        &self,
+        request: &Request<'_>,
+        change: Option<&host::Rewrite>,
+        candidates: &dyn host::Candidates,
+        mut left: Duration,
+    ) -> Result<Selection, Failed> {
+        if !(2..=host::CANDIDATES_MAX).contains(&candidates.len()) {
+            return Ok(Selection::Any);
+        }
+        let route = Route::changed(request, change);
+        for stage in &self.selectors {
+            if !stage.concerns(route.service()) {
+                continue;
+            }
+            let Asked { decision, spent } =
+                stage.select(request.thread, &route.call(), candidates, left);
+            left = left.saturating_sub(spent);
+            match decision {
+                Some(Selection::Any) => {}
+                Some(selection) => return Ok(selection),
+                None => obey_policy(stage, host::Hook::EndpointSelector)?,
+            }
+        }
+        Ok(Selection::Any)
     }
 
     /// For operators: those that are asked in their order, then those that are off.
@@ -128,7 +229,7 @@ impl Chain {
 
     /// Whether a plugin from this place on has to be asked about what a split may come to.
     fn concerns_outcome(&self, split: &Split, service: &str, from: usize) -> bool {
-        let concerns = |service: &str| self.stages[from..].iter().any(|s| s.concerns(service));
+        let concerns = |service: &str| self.filters[from..].iter().any(|s| s.concerns(service));
         concerns(service)
             || split
                 .outcomes()
@@ -147,13 +248,10 @@ impl std::fmt::Debug for Chain {
     }
 }
 
-fn failed(stage: &Stage) -> Decision {
-    let verdict = Verdict::Failed {
-        plugin: Arc::clone(stage.name()),
-    };
-    Decision {
-        verdict,
-        remember: false,
+fn obey_policy(stage: &Stage, hook: host::Hook) -> Result<(), Failed> {
+    match stage.on_failure(hook) {
+        FailurePolicy::Open => Ok(()),
+        FailurePolicy::Closed => Err(Arc::clone(stage.name())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From configuration to a running chain: everything, or nothing and why.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     fmt, fs,
     path::PathBuf,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Cache, CompileLimits, Compiler, Engine, Generation, HostCalls, Limits, Outline, Plugin,
+    Cache, CompileLimits, Compiler, Engine, Generation, HostCalls, Kv, Limits, Outline, Plugin,
     PluginError, Settings,
 };
 
@@ -27,6 +27,9 @@ pub struct Loader {
     engine: Engine,
     /// One load at a time, so that generations appear in the order of their numbers.
     loading: Mutex<()>,
+    /// What plugins keep in `kv`, by name: it outlives generations, and ends when the configuration no longer has the
+    /// plugin.
+    kvs: Mutex<HashMap<String, Arc<Kv>>>,
 }
 
 /// How components are compiled.
@@ -69,6 +72,7 @@ impl Loader {
             host,
             engine,
             loading,
+            kvs: Mutex::default(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Loader {
         let chain = self.build(config, generation, self.threads)?;
         let plugins = chain.views().len();
         self.chains.swap(chain);
+        self.forget_kvs_but_of(config);
         tracing::info!(
             code = "RST-910200",
             generation,
@@ -91,6 +96,16 @@ impl Loader {
     /// Loads every plugin as `load` does, and lets it go again.
     pub fn check(&self, config: &ChainConfig) -> Result<Vec<PluginView>, LoadErrors> {
         Ok(self.build(config, 0, 1)?.views())
+    }
+
+    fn kv(&self, plugin: &str) -> Arc<Kv> {
+        let mut kvs = self.kvs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kvs.entry(plugin.to_owned()).or_default())
+    }
+
+    fn forget_kvs_but_of(&self, config: &ChainConfig) {
+        let mut kvs = self.kvs.lock().unwrap_or_else(PoisonError::into_inner);
+        kvs.retain(|name, _| config.plugins.iter().any(|plugin| plugin.name == *name));
     }
 
     pub(super) fn chains(&self) -> &Chains {
@@ -175,9 +190,10 @@ impl Loader {
                 memory: config.memory,
             },
             host: Arc::clone(&self.host),
+            kv: self.kv(&config.name),
         };
         let generation = Generation::new(Arc::new(plugin), settings, threads)?;
-        let metrics = self.chains.metrics.of(&config.name);
+        let metrics = &self.chains.metrics;
         Ok(Stage::new(config.clone(), name, generation, metrics))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jackfield_plugin_host::{Hook, PluginError, Verdict};
+use jackfield_plugin_host::{Hook, Plan, PluginError, Selection, Verdict};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
@@ -47,9 +47,9 @@ impl Metrics {
         Ok(Self { calls, duration })
     }
 
-    pub(super) fn of(&self, plugin: &str) -> StageMetrics {
-        let hook = Hook::RoutingFilter.name();
-        StageMetrics {
+    pub(super) fn of(&self, plugin: &str, hook: Hook) -> HookMetrics {
+        let hook = hook.name();
+        HookMetrics {
             calls: CallOutcome::ALL.map(|outcome| {
                 self.calls
                     .with_label_values(&[plugin, hook, outcome.name()])
@@ -66,12 +66,12 @@ const BUCKETS: [f64; 14] = [
 ];
 
 /// The numbers of one plugin and hook.
-pub(super) struct StageMetrics {
+pub(super) struct HookMetrics {
     calls: [IntCounter; CallOutcome::ALL.len()],
     duration: Histogram,
 }
 
-impl StageMetrics {
+impl HookMetrics {
     pub(super) fn called(&self, outcome: CallOutcome, took: Duration) {
         self.duration.observe(took.as_secs_f64());
         self.skipped(outcome);
@@ -102,6 +102,14 @@ pub(super) enum CallOutcome {
     Split,
     Refuse,
     Answer,
+    /// A selector had an opinion.
+    Select,
+    /// Chaos may happen.
+    Disturb,
+    /// An authenticator let somebody in.
+    Admit,
+    /// A slow hook did what it was asked for.
+    Done,
     Trap,
     Deadline,
     Memory,
@@ -110,29 +118,41 @@ pub(super) enum CallOutcome {
     CircuitOpen,
     /// Not called, or cut short: the chain's deadline is used up.
     ChainDeadline,
+    /// Not called: too many calls of this slow hook wait already.
+    QueueFull,
+    /// A slow hook took too long, its wait in the queue included.
+    Timeout,
 }
 
 impl CallOutcome {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 17] = [
         Self::Pass,
         Self::Rewrite,
         Self::Split,
         Self::Refuse,
         Self::Answer,
+        Self::Select,
+        Self::Disturb,
+        Self::Admit,
+        Self::Done,
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::Invalid,
         Self::CircuitOpen,
         Self::ChainDeadline,
+        Self::QueueFull,
+        Self::Timeout,
     ];
-    const FAILURES: [Self; 6] = [
+    const FAILURES: [Self; 8] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::Invalid,
         Self::CircuitOpen,
         Self::ChainDeadline,
+        Self::QueueFull,
+        Self::Timeout,
     ];
 
     pub(super) const fn of_verdict(verdict: &Verdict) -> Self {
@@ -142,6 +162,20 @@ impl CallOutcome {
             Verdict::Split(_) => Self::Split,
             Verdict::Refuse(_) => Self::Refuse,
             Verdict::Answer(_) => Self::Answer,
+        }
+    }
+
+    pub(super) const fn of_selection(selection: &Selection) -> Self {
+        match selection {
+            Selection::Any => Self::Pass,
+            _ => Self::Select,
+        }
+    }
+
+    pub(super) const fn of_plan(plan: &Plan) -> Self {
+        match plan.faults.is_empty() {
+            true => Self::Pass,
+            false => Self::Disturb,
         }
     }
 
@@ -161,12 +195,18 @@ impl CallOutcome {
             Self::Split => "split",
             Self::Refuse => "refuse",
             Self::Answer => "answer",
+            Self::Select => "select",
+            Self::Disturb => "disturb",
+            Self::Admit => "admit",
+            Self::Done => "done",
             Self::Trap => "trap",
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::Invalid => "invalid",
             Self::CircuitOpen => "circuit_open",
             Self::ChainDeadline => "chain_deadline",
+            Self::QueueFull => "queue_full",
+            Self::Timeout => "timeout",
         }
     }
 }

@@ -26,11 +26,14 @@
 //! `admin`, `server`.
 
 mod builtin;
+mod case;
 mod chains;
 mod circuit;
 mod config;
 mod decide;
+mod disturb;
 mod guest_calls;
+mod instances;
 mod loader;
 mod metrics;
 mod probe;
@@ -44,9 +47,11 @@ mod watch;
 pub use builtin::names as builtin_names;
 pub use chains::Chains;
 pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, Source};
-pub use decide::Chain;
+pub use decide::{Chain, Failed};
+pub use disturb::{Disturbance, Fault, Plans};
 pub use guest_calls::GuestCalls;
-pub use jackfield_plugin_host::{Capability, Interaction};
+pub use instances::Instances;
+pub use jackfield_plugin_host::{Caller, Capability, Facts, Hook, Interaction, NoFacts, Selection};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;
 pub use verdict::{Decision, Rewrite, Split, Verdict};

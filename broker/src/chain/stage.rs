@@ -5,12 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jackfield_plugin_host::{Call, Decision, Generation, PluginError};
+use jackfield_plugin_host::{
+    Call, Candidates, Decision, Generation, Hook, Outcome, Plan, Plugin, PluginError, Selection,
+};
 
 use super::{
     FailurePolicy, PluginConfig, PluginState, PluginView, Source,
+    case::{Case, OwnedCandidates},
     circuit::{Circuit, Fault},
-    metrics::{CallOutcome, StageMetrics},
+    metrics::{CallOutcome, HookMetrics, Metrics},
     probe,
     request::OwnedCall,
 };
@@ -20,14 +23,14 @@ pub(super) struct Stage {
     name: Arc<str>,
     generation: Generation,
     circuit: Circuit,
-    metrics: StageMetrics,
+    metrics: [Option<HookMetrics>; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
 }
 
 /// What asking came to.
-pub(super) struct Asked {
+pub(super) struct Asked<T> {
     /// None: the plugin could not answer, and its failure policy has to.
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<T>,
     /// CPU time, counted against the chain's deadline.
     pub(super) spent: Duration,
 }
@@ -37,9 +40,15 @@ impl Stage {
         config: PluginConfig,
         name: Arc<str>,
         generation: Generation,
-        metrics: StageMetrics,
+        metrics: &Metrics,
     ) -> Self {
         let (circuit, last_error) = (Circuit::default(), Mutex::default());
+        let plugin = generation.plugin();
+        let metrics = Hook::ALL.map(|hook| {
+            plugin
+                .implements(hook)
+                .then(|| metrics.of(&config.name, hook))
+        });
         Self {
             config,
             name,
@@ -55,29 +64,84 @@ impl Stage {
         matches.is_empty() || matches.iter().any(|pattern| pattern.matches(service))
     }
 
-    /// Asks the plugin; `left` is what remains of the chain's deadline.
-    pub(super) fn ask(self: &Arc<Self>, thread: usize, call: &Call<'_>, left: Duration) -> Asked {
+    /// Asks the hook `routing-filter`; `left` is what remains of the chain's deadline.
+    pub(super) fn on_request(
+        self: &Arc<Self>,
+        thread: usize,
+        call: &Call<'_>,
+        left: Duration,
+    ) -> Asked<Decision> {
+        self.ask(
+            Hook::RoutingFilter,
+            left,
+            || self.generation.on_request(thread, call, left),
+            |decision| CallOutcome::of_verdict(&decision.verdict),
+            || Case::Filter(OwnedCall::of(call)),
+        )
+    }
+
+    /// Asks the hook `endpoint-selector`.
+    pub(super) fn select(
+        self: &Arc<Self>,
+        thread: usize,
+        call: &Call<'_>,
+        candidates: &dyn Candidates,
+        left: Duration,
+    ) -> Asked<Selection> {
+        self.ask(
+            Hook::EndpointSelector,
+            left,
+            || self.generation.select(thread, call, candidates, left),
+            CallOutcome::of_selection,
+            || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
+        )
+    }
+
+    /// Asks the hook `chaos`.
+    pub(super) fn disturb(
+        self: &Arc<Self>,
+        thread: usize,
+        call: &Call<'_>,
+        left: Duration,
+    ) -> Asked<Plan> {
+        self.ask(
+            Hook::Chaos,
+            left,
+            || self.generation.disturb(thread, call, left),
+            CallOutcome::of_plan,
+            || Case::Disturb(OwnedCall::of(call)),
+        )
+    }
+
+    fn ask<T>(
+        self: &Arc<Self>,
+        hook: Hook,
+        left: Duration,
+        call: impl FnOnce() -> Outcome<T>,
+        outcome_of: impl FnOnce(&T) -> CallOutcome,
+        case: impl FnOnce() -> Case,
+    ) -> Asked<T> {
         let skip = match () {
             () if self.circuit.is_open() => Some(CallOutcome::CircuitOpen),
             () if left.is_zero() => Some(CallOutcome::ChainDeadline),
             () => None,
         };
         if let Some(outcome) = skip {
-            self.metrics.skipped(outcome);
+            self.metrics(hook).skipped(outcome);
             return Asked {
                 decision: None,
                 spent: Duration::ZERO,
             };
         }
-        let outcome = self.generation.on_request(thread, call, left);
+        let outcome = call();
         let decision = match outcome.decision {
             Ok(decision) => {
-                self.metrics
-                    .called(CallOutcome::of_verdict(&decision.verdict), outcome.took);
+                self.metrics(hook)
+                    .called(outcome_of(&decision), outcome.took);
                 Some(decision)
             }
             Err(error) => {
-                self.failed(error, call, left, outcome.took);
+                self.failed(hook, &error, left, outcome.took, case);
                 None
             }
         };
@@ -91,14 +155,18 @@ impl Stage {
         &self.name
     }
 
-    pub(super) fn on_failure(&self) -> FailurePolicy {
-        self.config.on_failure
+    pub(super) fn plugin(&self) -> &Plugin {
+        self.generation.plugin()
     }
 
-    /// Whether the plugin works again, on a copied request; if so, it is asked again from now on.
-    pub(super) fn probe(&self, call: &OwnedCall) -> bool {
-        match self.generation.probe(&call.call()) {
-            Ok(_) => {
+    pub(super) fn on_failure(&self, hook: Hook) -> FailurePolicy {
+        self.config.on_failure(hook)
+    }
+
+    /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on.
+    pub(super) fn probe(&self, case: &Case) -> bool {
+        match case.probe(&self.generation) {
+            Ok(()) => {
                 self.circuit.close();
                 tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
                 true
@@ -111,8 +179,13 @@ impl Stage {
     }
 
     pub(super) fn view(&self, generation: u64) -> PluginView {
-        let outline = self.generation.plugin().outline();
-        let (calls, failures) = self.metrics.totals();
+        let outline = self.plugin().outline();
+        let (calls, failures) = self
+            .metrics
+            .iter()
+            .flatten()
+            .map(HookMetrics::totals)
+            .fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         PluginView {
             digest: Some(outline.digest.to_string()),
             size: Some(outline.size),
@@ -135,32 +208,44 @@ impl Stage {
         }
     }
 
+    fn metrics(&self, hook: Hook) -> &HookMetrics {
+        let metrics = self.metrics[hook as usize].as_ref();
+        metrics.expect("only hooks that the plugin implements are asked")
+    }
+
     #[cold]
     fn failed(
         self: &Arc<Self>,
-        error: PluginError,
-        call: &Call<'_>,
+        hook: Hook,
+        error: &PluginError,
         left: Duration,
         took: Duration,
+        case: impl FnOnce() -> Case,
     ) {
         let killed = matches!(error, PluginError::Deadline { .. });
         if killed && left < self.config.deadline {
             // The time was used up by those before it; its own deadline had not passed.
-            self.metrics.called(CallOutcome::ChainDeadline, took);
+            self.metrics(hook).called(CallOutcome::ChainDeadline, took);
             tracing::debug!(plugin = %self.name, "the chain's deadline passed in this plugin");
             return;
         }
-        self.metrics.called(CallOutcome::of_error(&error), took);
-        self.remember_error(&error);
-        tracing::warn!(plugin = %self.name, kind = error.kind(), "plugin {error}");
+        self.metrics(hook)
+            .called(CallOutcome::of_error(error), took);
+        self.remember_error(error);
+        tracing::warn!(
+            plugin = %self.name,
+            hook = hook.name(),
+            kind = error.kind(),
+            "plugin {error}"
+        );
         let fault = if killed { Fault::Kill } else { Fault::Other };
         if self.circuit.record(fault, Instant::now()) {
             tracing::error!(
                 plugin = %self.name,
-                policy = ?self.config.on_failure,
+                policy = ?self.config.on_failure(hook),
                 "a plugin failed too often; its failure policy answers for it until a probe passes"
             );
-            probe::start(self, OwnedCall::of(call));
+            probe::start(self, case());
         }
     }
 

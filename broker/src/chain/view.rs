@@ -26,7 +26,8 @@ pub struct PluginView {
     /// Empty: every service.
     #[serde(rename = "match")]
     pub matches: Vec<String>,
-    pub on_failure: FailurePolicy,
+    /// None: what each hook has by itself.
+    pub on_failure: Option<FailurePolicy>,
     /// Linear memory of its instances, in bytes.
     pub memory: u64,
     /// Since the process began.

@@ -64,9 +64,7 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
             .and_then(|order| i32::try_from(order).ok())
             .unwrap_or(0),
         matches: patterns(section, "match").unwrap_or_default(),
-        on_failure: section
-            .choice("on-failure", &failure, &[])
-            .unwrap_or(FailurePolicy::Closed),
+        on_failure: section.choice("on-failure", &failure, &[]),
         deadline: section.duration("deadline").unwrap_or(DEADLINE),
         memory: section
             .size("memory", 64 << 10..=MEMORY_MAX)
@@ -137,22 +135,14 @@ pub(super) fn patterns(section: &Section<'_>, key: &str) -> Option<Vec<ServicePa
 fn capabilities(section: &Section<'_>) -> Vec<Capability> {
     let mut allowed = Vec::new();
     for item in section.list("allow").unwrap_or_default() {
-        let capability = match item.value {
-            "log" => Capability::Log,
-            "metrics" => Capability::Metrics,
-            "kv" | "directory" | "clock" | "random" | "call" | "http" => {
-                let what = format!(
-                    "names `{}`, which is not supported by this version",
-                    item.value
-                );
-                section.wrong("allow", what, "write \"log\", \"metrics\", or leave it out");
-                continue;
-            }
-            other => {
-                let what = format!("names `{other}`, which is no capability");
-                section.wrong("allow", what, "write \"log\" or \"metrics\"");
-                continue;
-            }
+        let known = Capability::ALL
+            .into_iter()
+            .find(|capability| capability.name() == item.value);
+        let Some(capability) = known else {
+            let what = format!("names `{}`, which is no capability", item.value);
+            let names = Capability::ALL.map(|capability| format!("\"{}\"", capability.name()));
+            section.wrong("allow", what, format!("write some of {}", names.join(", ")));
+            continue;
         };
         if !allowed.contains(&capability) {
             allowed.push(capability);

@@ -239,9 +239,9 @@ fn errors_say_where_what_and_what_to_do() {
              write \"live\" or \"off\"",
         ),
         (
-            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nallow = [\"log\", \"kv\"]\n",
-            "jackfield.toml:4:9: plugin.allow names `kv`, which is not supported by this version; \
-             write \"log\", \"metrics\", or leave it out",
+            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nallow = [\"log\", \"moon\"]\n",
+            "jackfield.toml:4:9: plugin.allow names `moon`, which is no capability; write some of \
+             \"log\", \"metrics\", \"kv\", \"directory\", \"clock\", \"random\", \"call\", \"http\"",
         ),
         (
             "[[plugin]]\nname = \"a\"\nfile = \"gone.wasm\"\n",
@@ -353,7 +353,7 @@ fn a_plugin_is_read_in_full() {
     assert_eq!(plugin.source, Source::File(folder.join("p.wasm")));
     assert_eq!(plugin.order, -3);
     assert_eq!(plugin.matches.len(), 2);
-    assert_eq!(plugin.on_failure, FailurePolicy::Open);
+    assert_eq!(plugin.on_failure, Some(FailurePolicy::Open));
     assert_eq!(plugin.deadline, Duration::from_millis(7));
     assert_eq!(plugin.memory, 2 << 20);
     assert_eq!(plugin.allow, [Capability::Log, Capability::Metrics]);
@@ -368,7 +368,7 @@ fn a_plugin_has_defaults() {
     let config = Case::new("[[plugin]]\nname = \"c\"\nfile = \"builtin:canary\"\n").config();
     let plugin = &config.plugins.plugins[0];
     assert_eq!(plugin.source, Source::Builtin("canary".into()));
-    assert_eq!(plugin.on_failure, FailurePolicy::Closed);
+    assert_eq!(plugin.on_failure, None);
     assert_eq!((plugin.order, plugin.memory), (0, 16 << 20));
     assert_eq!(plugin.deadline, Duration::from_millis(5));
     assert!(plugin.matches.is_empty() && plugin.allow.is_empty());

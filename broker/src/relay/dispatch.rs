@@ -249,6 +249,7 @@ impl Link {
         let name = &route.name;
         let decision = self.plane.chains.load().on_request(&chain::Request {
             thread: self.thread,
+            link: self.me.id.0,
             interaction: match interaction {
                 Interaction::Response => chain::Interaction::RequestResponse,
                 Interaction::FireAndForget => chain::Interaction::FireAndForget,
@@ -262,8 +263,10 @@ impl Link {
             endpoint: &name.endpoint,
             sticky: name.sticky,
             metadata,
-            source_app: &self.app_name,
-            principal: "",
+            caller: chain::Caller {
+                app: &self.app_name,
+                ..chain::Caller::ANONYMOUS
+            },
         });
         if decision.remember {
             // Somebody else cannot have set it: the link has one task.
