@@ -21,6 +21,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod directory;
+pub mod identity;
 pub mod relay;
 pub mod server;
 pub mod telemetry;

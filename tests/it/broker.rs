@@ -2,6 +2,7 @@
 //! it.
 
 use std::{
+    cell::RefCell,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, id},
@@ -9,6 +10,7 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use crate::process::Process;
@@ -54,6 +56,8 @@ pub(crate) struct Broker {
     ws: String,
     http: String,
     admin: String,
+    /// Listeners besides those two, in the order of the configuration.
+    others: Vec<String>,
 }
 
 impl Broker {
@@ -61,7 +65,7 @@ impl Broker {
         Self::start_with(CONFIG)
     }
 
-    /// With another configuration, which listens like [`CONFIG`] does.
+    /// With another configuration, which first listens like [`CONFIG`] does.
     pub(crate) fn start_with(config: &str) -> Self {
         let folder = folder();
         fs::write(folder.join("jackfield.toml"), config).expect("a config file");
@@ -72,7 +76,14 @@ impl Broker {
         let process = Process::start("jackfield", command, &folder);
         let tcp = process.expect("ready line for tcp", |line| ready(line, "tcp://"));
         let ws = process.expect("ready line for ws", |line| ready(line, "ws://"));
-        let face = |line: &str| Some(ready(line, "http://")?.replace("http://", ""));
+        let others: RefCell<Vec<String>> = RefCell::default();
+        let face = |line: &str| {
+            let face = ready(line, "http://").map(|uri| uri.replace("http://", ""));
+            if face.is_none() {
+                others.borrow_mut().extend(ready(line, ""));
+            }
+            face
+        };
         let http = process.expect("ready line for http", face);
         let admin = process.expect("ready line for admin", face);
         Self {
@@ -82,7 +93,13 @@ impl Broker {
             ws,
             http,
             admin,
+            others: others.into_inner(),
         }
+    }
+
+    /// Where it listens besides [`CONFIG`], with the ports it got.
+    pub(crate) fn others(&self) -> &[String] {
+        &self.others
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -97,6 +114,19 @@ impl Broker {
     /// HOST:PORT for operators.
     pub(crate) fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// As an operator would: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// The exit code, once it has ended; panics if it does not within `limit`.
+    pub(crate) fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+        let status = self.process.wait(limit);
+        status.expect("the broker ends in time").code()
     }
 
     /// Everything it has logged.

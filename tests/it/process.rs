@@ -95,6 +95,18 @@ impl Process {
         }
     }
 
+    /// How it ended, once it has; `None` when it still runs after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.child.try_wait().expect("it is ours") {
+                Some(status) => return Some(status),
+                None if Instant::now() >= end => return None,
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     /// Where its standard error goes.
     pub(crate) fn errors_file(&self) -> PathBuf {
         self.errors.clone()

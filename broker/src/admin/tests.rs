@@ -360,3 +360,32 @@ fn dropping_the_faces_frees_their_ports() {
     drop(world);
     assert!(TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn slow_heads_keep_no_health_check_out() {
+    let world = World::start();
+    let slow: Vec<TcpStream> = (0..serve::CONNECTIONS_MAX + 20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(world.admin.http_address()).unwrap();
+            stream
+                .write_all(b"GET /health/live HTTP/1.1\r\nHo")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let before = std::time::Instant::now();
+    for _ in 0..10 {
+        let host = ("Host", "localhost");
+        assert_eq!(world.http("GET /health/live", &[host]).status, 200);
+    }
+    let took = before.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    // The other face has a bound of its own, and the newest of the slow ones still has its place.
+    assert_eq!(world.operator("GET /api/v1/apps", "").status, 200);
+    let mut newest = slow.into_iter().next_back().unwrap();
+    let rest = b"st: localhost\r\nConnection: close\r\n\r\n";
+    newest.write_all(rest).unwrap();
+    let mut answer = String::new();
+    newest.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader},
@@ -33,6 +33,9 @@ impl Check {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let loaded = load(&self.config.surroundings(&[]));
         let loaded = loaded.map_err(|problems| self.refuse(&problems))?;
+        if !loaded.doubts.is_empty() {
+            return Err(self.refuse(&loaded.doubts));
+        }
         check_plugins(&loaded)?.map_err(|errors| self.refuse(&loaded.place(&errors)))?;
         let files: Vec<String> = loaded
             .files
@@ -46,8 +49,12 @@ impl Check {
                 "files": files,
                 "problems": [],
                 "without_effect": without_effect,
+                "advice": loaded.advice.iter().map(show_problem).collect::<Vec<_>>(),
             });
             return print_json(&answer);
+        }
+        for advice in loaded.advice.iter() {
+            eprintln!("jackfield: {advice}");
         }
         for key in without_effect {
             eprintln!("jackfield: {key} is good, and has no effect in this version");
@@ -60,13 +67,16 @@ impl Check {
 
     fn refuse(&self, problems: &Problems) -> Failure {
         if self.json {
-            let problem = |problem: &Problem| json!({ "at": problem.at, "what": problem.what, "todo": problem.todo });
-            let list: Vec<_> = problems.iter().map(problem).collect();
+            let list: Vec<_> = problems.iter().map(show_problem).collect();
             // The exit code is what counts when standard output is gone.
             let _ = print_json(&json!({ "ok": false, "problems": list }));
         }
         Failure::placed(problems)
     }
+}
+
+fn show_problem(problem: &Problem) -> Value {
+    json!({ "at": problem.at, "what": problem.what, "todo": problem.todo })
 }
 
 /// Loads every plugin as the broker would and lets it go again. Compiles in this process: nothing is left

@@ -19,6 +19,7 @@ mod client;
 mod compile;
 mod completion;
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod look;
@@ -72,6 +73,8 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Show the page of an error code
     Explain(explain::Explain),
+    /// Say what this machine lacks for the configuration, and how to mend it
+    Doctor(doctor::Doctor),
     /// Look at the configuration
     #[command(subcommand)]
     Config(show::ConfigCommand),
@@ -110,6 +113,7 @@ impl Command {
             Self::Drain(command) => command.run(),
             Self::Plugin(command) => command.run(),
             Self::Explain(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Completion(command) => command.run(),
             Self::Compile(command) => command.run(),

@@ -23,7 +23,7 @@ pub(super) fn default_listeners() -> Vec<Uri> {
         .collect()
 }
 
-/// Reads `tcp://HOST:PORT` or `ws://HOST:PORT/PATH`; otherwise what is wrong with it, and what to write.
+/// Reads the URI of a listener; otherwise what is wrong with it, and what to write.
 pub(super) fn parse_listener(text: &str) -> Result<Uri, (String, String)> {
     let todo = || "write tcp://HOST:PORT or ws://HOST:PORT/rsocket".to_owned();
     text.parse()
@@ -39,11 +39,12 @@ pub(super) fn parse_listener(text: &str) -> Result<Uri, (String, String)> {
 }
 
 impl HostPort {
-    pub(super) fn of(uri: &Uri) -> Self {
-        Self {
+    /// None for a Unix socket.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        uri.socket_file().is_none().then(|| Self {
             host: uri.host().to_owned(),
             port: uri.port(),
-        }
+        })
     }
 
     pub fn loopback(port: u16) -> Self {

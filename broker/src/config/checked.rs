@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jackfield_rsocket::{engine::lease::LeasePolicy, net::Uri};
+use jackfield_rsocket::engine::lease::LeasePolicy;
 
 use crate::{
     chain::ChainConfig,
@@ -15,11 +15,11 @@ use crate::{
 };
 
 use super::{
-    address::{HostPort, check_advertised, default_listeners, parse_listener},
+    address::{HostPort, check_advertised},
     layers::Surroundings,
+    listeners::{self, Listener, Socket},
     plugins,
     reader::{Placed, Reader, Section},
-    source::mask_user,
     tree::Value,
     units::parse_size,
 };
@@ -31,6 +31,7 @@ pub struct Config {
     pub log: telemetry::LogConfig,
     /// In the order they were written; never empty.
     pub listeners: Vec<Listener>,
+    pub socket: Socket,
     pub http: HttpFace,
     pub admin: AdminFace,
     /// Of the whole process.
@@ -47,13 +48,6 @@ pub struct Node {
     /// Of the data plane.
     pub threads: usize,
     pub data_dir: PathBuf,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub uri: Uri,
-    /// The URI that clients are told of, when it is not the listener's own.
-    pub advertise: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +126,8 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
     let public = Public::check(reader);
     Config {
         log: log(reader),
-        listeners: listeners(reader, &public),
+        listeners: listeners::listeners(reader, &public),
+        socket: listeners::socket(reader),
         http: HttpFace {
             listen: http_listen(reader, &public),
         },
@@ -203,7 +198,7 @@ fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
 }
 
 /// Whether listeners beyond loopback are allowed, and the words for when they are not.
-struct Public {
+pub(super) struct Public {
     allowed: bool,
 }
 
@@ -219,52 +214,13 @@ impl Public {
         }
     }
 
-    fn check_bind(&self, section: &Section<'_>, key: &str, address: &HostPort) {
+    pub(super) fn check_bind(&self, section: &Section<'_>, key: &str, address: &HostPort) {
         if !self.allowed && !address.is_loopback() {
             let what = format!("binds {address}, which others can reach, without authentication");
             let todo = "bind 127.0.0.1, or set auth.allow-public-without-auth = true if the network is trusted";
             section.wrong(key, what, todo);
         }
     }
-}
-
-fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    let sections = reader.sections("listen");
-    for section in &sections {
-        let uri = listener_uri(section);
-        let advertise = section
-            .read("advertise", check_advertised)
-            .map(|placed| placed.value);
-        let Some(uri) = uri else { continue };
-        let address = HostPort::of(&uri);
-        public.check_bind(section, "uri", &address);
-        let taken = |other: &Listener| HostPort::of(&other.uri) == address && address.port != 0;
-        if listeners.iter().any(taken) {
-            let what = format!("binds {address}, and so does a listener before it");
-            section.wrong("uri", what, "give each listener a port of its own");
-        }
-        listeners.push(Listener { uri, advertise });
-    }
-    if sections.is_empty() {
-        let listener = |uri| Listener {
-            uri,
-            advertise: None,
-        };
-        listeners.extend(default_listeners().into_iter().map(listener));
-    }
-    listeners
-}
-
-fn listener_uri(section: &Section<'_>) -> Option<Uri> {
-    if section.node("uri").is_none() {
-        section.wrong("uri", "is missing", "add uri = \"tcp://127.0.0.1:9999\"");
-    }
-    let text = section.text("uri")?.value;
-    let wrong = |(what, todo): (String, String)| {
-        section.wrong("uri", format!("`{}` {what}", mask_user(text)), todo);
-    };
-    parse_listener(text).map_err(wrong).ok()
 }
 
 fn http_listen(reader: &Reader<'_>, public: &Public) -> HostPort {
@@ -283,6 +239,12 @@ fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
     let listen = section.read("listen", HostPort::parse_full);
     let token_file = section.path("token-file");
     let hosts = section.list("hosts").unwrap_or_default();
+    if let Some(Placed { value, .. }) = listen.as_ref().filter(|it| !it.value.is_loopback()) {
+        let what = format!("binds {value}: whoever listens on the way reads the admin token");
+        let todo = "bind 127.0.0.1 and come by a tunnel (ssh -L 9997:127.0.0.1:9997 HOST), \
+                    or put a TLS proxy in front and keep the network closed";
+        section.advise("listen", what, todo);
+    }
     AdminFace {
         listen: listen.map_or(HostPort::loopback(ADMIN_PORT), |placed| placed.value),
         token_file: token_file.map_or_else(|| data_dir.join(TOKEN_FILE), |placed| placed.value),
@@ -329,6 +291,15 @@ fn limits(reader: &Reader<'_>) -> Limits {
         outbox_hard: size("outbox-hard", 1, most, default.outbox_hard),
         credit_window: size("credit-window", 1, most, default.credit_window),
         message: size("message", 1, most, default.message),
+        assembly_timeout: section
+            .duration("assembly-timeout")
+            .unwrap_or(default.assembly_timeout),
+        metadata: size("metadata", 1, most, default.metadata),
+        metadata_fragments: count("metadata-fragments", default.metadata_fragments),
+        metadata_timeout: section
+            .duration("metadata-timeout")
+            .unwrap_or(default.metadata_timeout),
+        pause: section.duration("pause").unwrap_or(default.pause),
         pending: count("pending", default.pending),
         pending_per_address: count("pending-per-address", default.pending_per_address),
         setup_timeout: section

@@ -117,12 +117,7 @@ impl Surroundings {
 
     /// What the files hold now. One that cannot be read, or is gone, is left out.
     pub fn contents(&self) -> Contents {
-        let read = |path: PathBuf| Some((digest(&fs::read(&path).ok()?), path));
-        self.files()
-            .into_iter()
-            .filter_map(read)
-            .map(|(digest, path)| (path, digest))
-            .collect()
+        contents_of(self.files().iter().map(PathBuf::as_path))
     }
 
     /// The folder of additions beside the file.
@@ -133,6 +128,12 @@ impl Surroundings {
 
 /// A digest of each file's bytes.
 pub type Contents = BTreeMap<PathBuf, u64>;
+
+/// What these files hold now. One that cannot be read, or is gone, is left out.
+pub fn contents_of<'a>(files: impl IntoIterator<Item = &'a Path>) -> Contents {
+    let read = |path: &Path| Some((path.to_owned(), digest(&fs::read(path).ok()?)));
+    files.into_iter().filter_map(read).collect()
+}
 
 impl Written {
     /// Of the files that were read.
@@ -146,7 +147,7 @@ impl Written {
 }
 
 /// Tells contents apart; it protects from accidents, not from enemies.
-fn digest(bytes: &[u8]) -> u64 {
+pub(super) fn digest(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()

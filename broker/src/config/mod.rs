@@ -6,7 +6,7 @@
 //! Invariants
 //! - an error says where (`file:line:column`), what, and what to do
 //! - a key that does not exist, or belongs to a later version, is an error
-//! - nothing here opens a socket, creates a file or changes the process
+//! - nothing here opens a socket, creates a file or changes the process; certificates are read, and checked
 //!
 //! Looks down at: relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
 
@@ -14,6 +14,7 @@ mod address;
 mod checked;
 mod keys;
 mod layers;
+mod listeners;
 mod plugins;
 mod problem;
 mod reader;
@@ -26,12 +27,13 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use address::HostPort;
-pub use checked::{AdminFace, Cluster, Config, HttpFace, Listener, MemoryLimit, Node};
+pub use checked::{AdminFace, Cluster, Config, HttpFace, MemoryLimit, Node};
 pub use keys::{KEYS, Key, Reload, Support};
-pub use layers::{Contents, Setting, Surroundings};
+pub use layers::{Contents, Setting, Surroundings, contents_of};
+pub use listeners::{Listener, ListenerTls, Socket};
 pub use problem::{Problem, Problems};
 pub use show::Shown;
 pub use units::{parse_duration, parse_size, show_size};
@@ -50,6 +52,10 @@ pub struct Loaded {
     pub contents: Contents,
     /// Every setting in effect and its origin.
     pub settings: Vec<Shown>,
+    /// What is good today and will not do, such as a certificate that has expired.
+    pub doubts: Problems,
+    /// What is better done another way, and may be meant.
+    pub advice: Problems,
 }
 
 /// Reads and checks everything, or says everything that is wrong.
@@ -62,12 +68,18 @@ pub fn load(surroundings: &Surroundings) -> Result<Loaded, Problems> {
         return Err(problems);
     }
     let settings = show::show(&written.sources, &written.root, &config);
-    let contents = written.contents();
+    let mut contents = written.contents();
+    for tls in config.listeners.iter().filter_map(|it| it.tls.as_ref()) {
+        contents.extend(tls.contents().clone());
+    }
+    let (doubts, advice) = (reader.doubts(), reader.advice());
     Ok(Loaded {
         config,
         files: written.files,
         contents,
         settings,
+        doubts,
+        advice,
     })
 }
 
@@ -93,6 +105,7 @@ impl Loaded {
             },
             routing: self.config.routing,
             plugins: self.config.plugins,
+            listeners: listeners::renew(old.listeners, &self.config.listeners),
             ..old
         };
         let settings = show::in_effect(&running.settings, &self.settings);
@@ -101,6 +114,14 @@ impl Loaded {
             settings,
             ..self
         }
+    }
+
+    /// The files of certificates and keys, which are watched like the configuration itself.
+    pub fn tls_files(&self) -> impl Iterator<Item = &Path> {
+        let listeners = self.config.listeners.iter();
+        listeners
+            .filter_map(|listener| listener.tls.as_ref())
+            .flat_map(ListenerTls::files)
     }
 
     /// Where the plugins that failed to load are written.

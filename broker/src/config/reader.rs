@@ -21,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) root: &'a Table,
     pub(super) current_dir: &'a Path,
     found: RefCell<Vec<(Place, Problem)>>,
+    doubts: RefCell<Problems>,
+    advice: RefCell<Problems>,
 }
 
 /// One table of the tree, or its absence: then every key is at its default.
@@ -41,12 +43,13 @@ pub(super) struct Placed<'a, T> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a [Source], root: &'a Table, current_dir: &'a Path) -> Self {
-        let found = RefCell::default();
         Self {
             sources,
             root,
             current_dir,
-            found,
+            found: RefCell::default(),
+            doubts: RefCell::default(),
+            advice: RefCell::default(),
         }
     }
 
@@ -110,6 +113,16 @@ impl<'a> Reader<'a> {
             problems.push(problem);
         }
         problems
+    }
+
+    /// What was told by [`Section::doubt`].
+    pub(super) fn doubts(&self) -> Problems {
+        self.doubts.take()
+    }
+
+    /// What was told by [`Section::advise`].
+    pub(super) fn advice(&self) -> Problems {
+        self.advice.take()
     }
 
     /// Refuses keys that do not exist and keys of later versions, wherever they stand.
@@ -202,6 +215,39 @@ impl<'a> Section<'a> {
             None => self
                 .reader
                 .wrong_default(&name, what.as_ref(), &todo.into()),
+        }
+    }
+
+    /// Says of a written value what does not make it wrong.
+    pub(super) fn doubt(&self, key: &str, what: impl AsRef<str>, todo: impl Into<String>) {
+        let doubt = self.about(key, what.as_ref(), todo.into());
+        self.reader.doubts.borrow_mut().extend(doubt);
+    }
+
+    /// Says of a written value what is better done another way, and may be meant.
+    pub(super) fn advise(&self, key: &str, what: impl AsRef<str>, todo: impl Into<String>) {
+        let advice = self.about(key, what.as_ref(), todo.into());
+        self.reader.advice.borrow_mut().extend(advice);
+    }
+
+    fn about(&self, key: &str, what: &str, todo: String) -> Option<Problem> {
+        let place = self.place_of(key)?;
+        let what = format!("{} {what}", self.name(key));
+        Some(Problem::in_source(self.reader.sources, place, what, todo))
+    }
+
+    /// The table below a key, or its absence.
+    pub(super) fn section(&self, key: &str) -> Self {
+        let node = self.node(key);
+        let table = node.and_then(|node| match &node.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        });
+        Section {
+            reader: self.reader,
+            path: format!("{}.{key}", self.path),
+            table,
+            place: node.map(|node| &node.place),
         }
     }
 
@@ -352,6 +398,15 @@ impl<'a> Section<'a> {
             return None;
         }
         Some(duration)
+    }
+
+    /// A duration, or `"off"` for none.
+    pub(super) fn duration_or_off(&self, key: &str, default: Option<Duration>) -> Option<Duration> {
+        match self.node(key).map(|node| &node.value) {
+            None => default,
+            Some(Value::Text(text)) if text == "off" => None,
+            Some(_) => self.duration(key).or(default),
+        }
     }
 
     /// A list of texts, or one text.

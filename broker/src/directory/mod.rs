@@ -17,13 +17,12 @@
 //! it. Synchronous, never awaits; the lock never leaves `table.rs`.
 
 mod instance;
-mod pattern;
 mod pick;
 mod table;
 mod views;
 
 pub use instance::{App, Instance, Load};
-pub use pattern::ServicePattern;
+pub use jackfield_rsocket::metadata::ServicePattern;
 pub use pick::{Balance, Endpoint, Pick, pick};
 pub use table::{COALESCE, Directory, RegisterError, Registered, Slot};
 pub use views::{AppView, ServiceView};

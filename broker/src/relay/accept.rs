@@ -1,6 +1,10 @@
 //! From a socket to a link: admission, handshake, SETUP, registration.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use jackfield_rsocket::{
     engine::{First, Offer, judge_first},
@@ -8,20 +12,27 @@ use jackfield_rsocket::{
     wire::{ErrorCode, ErrorFrame, Frame, StreamId},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    ending::{Ending, close_gently},
     handle::{Handle, Order},
     introduction::{Introduced, introduce},
-    link::{Ending, Link, close_gently},
-    links::Admission,
+    link::Link,
+    links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,
     resume::{Claim, Returning, come_back},
 };
 use crate::directory::{Instance, Registered};
+
+/// Refused connections that are told why at the same time; the others are just closed.
+const TURNED_AWAY_MAX: usize = 64;
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
+/// What is read of them: an ordinary SETUP, so that closing does not reset the connection.
+const TURNED_AWAY_FRAME: usize = 64 * 1024;
 
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
@@ -36,6 +47,7 @@ pub(super) async fn accept(
     threads: Vec<mpsc::Sender<Arrival>>,
 ) {
     let mut turn = 0;
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -53,6 +65,7 @@ pub(super) async fn accept(
                 if plane.links.may_log("RST-500400") {
                     tracing::warn!(code = "RST-500400", limit = full.as_str(), peer = %accepted.peer(), "connection refused");
                 }
+                turn_away(accepted, full, &turned_away);
                 continue;
             }
         };
@@ -68,9 +81,27 @@ pub(super) async fn accept(
     }
 }
 
+/// Tells a refused connection why, unless many are being told already: a flood gets silence.
+fn turn_away(accepted: Accepted, full: Full, room: &Arc<Semaphore>) {
+    let Ok(permit) = room.clone().try_acquire_owned() else {
+        return;
+    };
+    tokio::spawn(async move {
+        let told = async {
+            if let Ok(mut io) = accepted.open(TURNED_AWAY_FRAME).await {
+                say_no(&mut io, ErrorCode::REJECTED_SETUP, full.text()).await;
+            }
+        };
+        let _ = tokio::time::timeout(TURNED_AWAY_TIME, told).await;
+        drop(permit);
+    });
+}
+
 pub(super) fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Address(address) => Some(address.ip()),
+        // Of this machine, like everybody at loopback.
+        Peer::Unix => Some(Ipv4Addr::LOCALHOST.into()),
         _ => None,
     }
 }
@@ -204,9 +235,8 @@ async fn register(
     plane: &Arc<Plane>,
     thread: usize,
 ) -> Option<Link> {
-    let remote = address(io.peer());
     let transport = io.kind().as_str();
-    let me = Handle::new(plane.links.next_id(), remote, transport, &plane.limits);
+    let me = Handle::new(plane.links.next_id(), &io, &plane.limits);
     if let Some(token) = &introduced.token
         && plane.sessions.enter(token, &me).is_err()
     {
@@ -231,6 +261,9 @@ async fn register(
             }
             Err(error) => {
                 let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                if let Some(token) = &introduced.token {
+                    plane.sessions.leave(token, me.id);
+                }
                 plane.refused(&refusal, &me);
                 say_no(&mut io, refusal.code(), &refusal.text()).await;
                 return None;

@@ -6,9 +6,6 @@ use jackfield_rsocket::engine::Part;
 
 use super::refusal::Refusal;
 
-/// From a message's first fragment to its last.
-pub(super) const ASSEMBLY_MAX: Duration = Duration::from_secs(60);
-
 /// The message that one direction of a stream is in the middle of, if any.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Assembly {
@@ -43,8 +40,8 @@ impl Assembly {
         Ok(())
     }
 
-    /// Whether the message should have been whole by now.
-    pub(super) fn overdue(&self, now: Instant) -> bool {
-        self.began.is_some_and(|began| now >= began + ASSEMBLY_MAX)
+    /// Whether the message should have been whole by now, `limit` after its first fragment.
+    pub(super) fn overdue(&self, now: Instant, limit: Duration) -> bool {
+        self.began.is_some_and(|began| now >= began + limit)
     }
 }

@@ -4,15 +4,14 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use jackfield_rsocket::{
-    engine::Part as Fragment,
-    metadata::{Edit, RouteEdit, RoutingEntries, Scan, TagEdit},
-    wire::{Flags, Interaction, Payload, Request, StreamId},
+    metadata::{RoutingEntries, Scan},
+    wire::{Interaction, Payload, Request, StreamId},
 };
 
 use super::{
     handle::{Handle, LinkId, Order},
     introduction::MetadataKind,
-    item::{Cargo, Part, RequestPart},
+    item::{Cargo, RequestPart},
     link::Link,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
@@ -20,15 +19,12 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    chain::{self, Rewrite, Verdict},
+    chain::Rewrite,
     directory::{Endpoint, Instance, Pick},
 };
 
-/// Header, credit and metadata length of the longest request's first frame.
-const METADATA_OVERHEAD: usize = 13;
-
 /// Where a request goes.
-enum Decided {
+pub(super) enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
     To {
         route: Rc<Route>,
@@ -103,107 +99,7 @@ impl Link {
         }
     }
 
-    /// One more fragment of a request that could not be routed yet.
-    pub(super) fn on_waiting(
-        &mut self,
-        id: StreamId,
-        payload: &Payload<'_>,
-        part: Part,
-        fragment: Fragment,
-    ) {
-        let last = matches!(fragment, Fragment::Request { last: true });
-        let Some(Splice::Waiting(waiting)) = self.connection.get_mut(id) else {
-            return;
-        };
-        let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
-        let interaction = waiting.request.interaction;
-        let pushed = waiting.push(part, payload.metadata);
-        let metadata = waiting.metadata.clone().freeze();
-        let decided = match (pushed, self.scan(&metadata, whole)) {
-            (Ok(()), Ok(Scan::NeedMore)) => return,
-            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
-            (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
-            (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
-        };
-        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
-            self.connection.forget(id);
-            self.refuse_new(id, interaction, &refusal);
-        }
-    }
-
-    /// The last fragment of a fire-and-forget, which ended the stream.
-    pub(super) fn on_waiting_ended(
-        &mut self,
-        id: StreamId,
-        mut waiting: Waiting,
-        payload: &Payload<'_>,
-        part: Part,
-    ) {
-        let interaction = waiting.request.interaction;
-        let pushed = waiting.push(part, payload.metadata);
-        let metadata = waiting.metadata.clone().freeze();
-        let decided = pushed.and_then(|()| match self.scan(&metadata, true)? {
-            Scan::Found(entries) => self.decide(&metadata, &entries, interaction),
-            Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
-        });
-        let started = decided.and_then(|decided| {
-            let Decided::To {
-                route,
-                choice,
-                metadata,
-            } = decided
-            else {
-                return Ok(());
-            };
-            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
-            let (request, fragments) = waiting.with_metadata(metadata);
-            let whole = Some(Splice::Near(near.0));
-            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
-            Ok(())
-        });
-        if let Err(refusal) = started {
-            self.refuse_new(id, interaction, &refusal);
-        }
-    }
-
-    fn start_waiting(&mut self, id: StreamId, decided: Decided, last: bool) -> Result<(), Refusal> {
-        let (route, choice, metadata) = match decided {
-            Decided::To {
-                route,
-                choice,
-                metadata,
-            } => (route, choice, metadata),
-            Decided::Answered {
-                route,
-                metadata,
-                data,
-            } => {
-                self.connection.forget(id);
-                self.answer(id, &route, metadata.as_deref(), &data);
-                return Ok(());
-            }
-        };
-        let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
-            return Ok(());
-        };
-        let interaction = waiting.request.interaction;
-        let (mut near, instance) =
-            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
-        near.partial = !last;
-        let Some(splice) = self.connection.get_mut(id) else {
-            return Ok(());
-        };
-        let Splice::Waiting(waiting) = std::mem::replace(splice, Splice::Near(near)) else {
-            return Ok(());
-        };
-        let credit = waiting.credit;
-        let (request, fragments) = waiting.with_metadata(metadata);
-        let cargo = Cargo::new(request, choice);
-        self.depart(id, None, instance, cargo, fragments, credit);
-        Ok(())
-    }
-
-    fn scan<'m>(&self, metadata: &'m [u8], whole: bool) -> Result<Scan<'m>, Refusal> {
+    pub(super) fn scan<'m>(&self, metadata: &'m [u8], whole: bool) -> Result<Scan<'m>, Refusal> {
         match self.metadata_kind {
             MetadataKind::Composite => RoutingEntries::scan(metadata, whole)
                 .map_err(|error| Refusal::BadMetadata(error.to_string())),
@@ -215,7 +111,7 @@ impl Link {
 
     // ---- route, chain
 
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         metadata: &[u8],
         entries: &RoutingEntries<'_>,
@@ -243,87 +139,6 @@ impl Link {
             None => self.ask_chain(&route, metadata, interaction),
         };
         self.obey_verdict(route, verdict, metadata)
-    }
-
-    fn ask_chain(&self, route: &Route, metadata: &[u8], interaction: Interaction) -> Verdict {
-        let name = &route.name;
-        let decision = self.plane.chains.load().on_request(&chain::Request {
-            thread: self.thread,
-            link: self.me.id.0,
-            interaction: match interaction {
-                Interaction::Response => chain::Interaction::RequestResponse,
-                Interaction::FireAndForget => chain::Interaction::FireAndForget,
-                Interaction::Stream => chain::Interaction::Stream,
-                Interaction::Channel => chain::Interaction::Channel,
-            },
-            group: &name.group,
-            service: &name.service,
-            method: &name.method,
-            version: &name.version,
-            endpoint: &name.endpoint,
-            sticky: name.sticky,
-            metadata,
-            caller: chain::Caller {
-                app: &self.app_name,
-                ..chain::Caller::ANONYMOUS
-            },
-        });
-        if decision.remember {
-            // Somebody else cannot have set it: the link has one task.
-            let _ = route.verdict.set(decision.verdict.clone());
-        }
-        decision.verdict
-    }
-
-    fn obey_verdict(
-        &mut self,
-        route: Rc<Route>,
-        verdict: Verdict,
-        metadata: &[u8],
-    ) -> Result<Decided, Refusal> {
-        let choice = match verdict {
-            Verdict::Pass => route.choice.clone(),
-            Verdict::Refuse { code, text } => return Err(Refusal::Plugin { code, text }),
-            Verdict::Failed { plugin } => return Err(Refusal::PluginFailed(plugin.to_string())),
-            Verdict::Answer { metadata, data } => {
-                return Ok(Decided::Answered {
-                    route,
-                    metadata,
-                    data,
-                });
-            }
-            Verdict::Rewrite(rewrite) => {
-                let Some(choice) = self.rewritten(&route, &rewrite) else {
-                    return Err(Refusal::UnknownService(route.name.key_with(&rewrite)));
-                };
-                let metadata = self.edited(&route, &rewrite, metadata)?;
-                return Ok(Decided::To {
-                    route,
-                    choice,
-                    metadata,
-                });
-            }
-            Verdict::Split(split) => match split.dice(self.random.next()) {
-                None => route.choice.clone(),
-                // A share for which nobody is there stays with the service that was asked for.
-                Some(rewrite) => match self.rewritten(&route, rewrite) {
-                    None => route.choice.clone(),
-                    Some(choice) => {
-                        let metadata = self.edited(&route, rewrite, metadata)?;
-                        return Ok(Decided::To {
-                            route,
-                            choice,
-                            metadata,
-                        });
-                    }
-                },
-            },
-        };
-        Ok(Decided::To {
-            route,
-            choice,
-            metadata: None,
-        })
     }
 
     fn resolve(
@@ -382,76 +197,13 @@ impl Link {
         })
     }
 
-    /// Where a rewrite leads; none if nobody is there.
-    fn rewritten(&self, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
-        let mut known = route.rewrites.borrow_mut();
-        if let Some((_, choice)) = known.iter().find(|(known, _)| known == rewrite) {
-            return choice.clone();
-        }
-        let slot = self.plane.directory.find(&route.name.key_with(rewrite));
-        let choice = slot.map(|slot| {
-            let endpoint = rewrite
-                .endpoint
-                .as_deref()
-                .unwrap_or(&route.name.endpoint)
-                .into();
-            Arc::new(Choice {
-                slot,
-                endpoint,
-                balance: route.choice.balance,
-            })
-        });
-        // A guest may rewrite each call to another place: what is kept is bounded.
-        if known.len() >= 16 {
-            known.clear();
-        }
-        known.push((rewrite.clone(), choice.clone()));
-        choice
-    }
-
-    /// The metadata the responder is to read; none when it may read the caller's own.
-    fn edited(
-        &self,
+    pub(super) fn answer(
+        &mut self,
+        id: StreamId,
         route: &Route,
-        rewrite: &Rewrite,
-        metadata: &[u8],
-    ) -> Result<Option<Bytes>, Refusal> {
-        if rewrite.service.is_none() && rewrite.method.is_none() && rewrite.tags.is_empty() {
-            return Ok(None);
-        }
-        let service = rewrite.service.as_deref().unwrap_or(&route.name.service);
-        let method = rewrite.method.as_deref().unwrap_or(&route.name.method);
-        let named = rewrite.service.is_some() || rewrite.method.is_some();
-        let tags: Vec<TagEdit<'_>> = rewrite
-            .tags
-            .iter()
-            .map(|(key, value)| TagEdit {
-                key,
-                value: Some(value).filter(|v| !v.is_empty()).map(String::as_str),
-            })
-            .collect();
-        let edit = RouteEdit {
-            name: named.then_some((service, method)),
-            tags: &tags,
-        };
-        let edited = match self.metadata_kind {
-            MetadataKind::Routing => edit.tags(metadata).map(Bytes::from),
-            _ => Edit {
-                route: Some(edit),
-                data_encoding: None,
-            }
-            .apply(metadata),
-        };
-        let room = self.plane.limits.frame.saturating_sub(METADATA_OVERHEAD);
-        if edited.as_ref().is_ok_and(|edited| edited.len() > room) {
-            return Err(Refusal::MetadataTooLong);
-        }
-        edited
-            .map(Some)
-            .map_err(|error| Refusal::BadMetadata(error.to_string()))
-    }
-
-    fn answer(&mut self, id: StreamId, route: &Route, metadata: Option<&[u8]>, data: &[u8]) {
+        metadata: Option<&[u8]>,
+        data: &[u8],
+    ) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
         Payload {
@@ -510,7 +262,7 @@ impl Link {
     }
 
     /// Refuses a request that was never counted as a call of a service.
-    fn refuse_new(&mut self, id: StreamId, interaction: Interaction, refusal: &Refusal) {
+    pub(super) fn refuse_new(&mut self, id: StreamId, interaction: Interaction, refusal: &Refusal) {
         self.plane.metrics.call_refused(interaction);
         self.refuse(id, interaction, refusal);
     }
@@ -540,7 +292,7 @@ impl Name {
     }
 
     /// The key of the service that a rewrite leads to.
-    fn key_with(&self, rewrite: &Rewrite) -> String {
+    pub(super) fn key_with(&self, rewrite: &Rewrite) -> String {
         let group = rewrite.group.as_deref().unwrap_or(&self.group);
         let service = rewrite.service.as_deref().unwrap_or(&self.service);
         let version = rewrite.version.as_deref().unwrap_or(&self.version);

@@ -9,7 +9,10 @@ use std::{
     },
 };
 
+use jackfield_rsocket::net::FrameIo;
+
 use super::{
+    accept::address,
     item::Item,
     limits::Limits,
     outbox::{Outbox, Unplaced},
@@ -33,6 +36,8 @@ pub struct Handle {
     pub id: LinkId,
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
+    /// Of the certificate it showed in SETUP's TLS handshake.
+    certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
     /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
     queued: AtomicUsize,
@@ -73,16 +78,12 @@ pub(super) enum Order {
 }
 
 impl Handle {
-    pub(super) fn new(
-        id: u64,
-        remote: Option<IpAddr>,
-        transport: &'static str,
-        limits: &Limits,
-    ) -> Arc<Self> {
+    pub(super) fn new(id: u64, io: &FrameIo, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             id: LinkId(id),
-            remote,
-            transport,
+            remote: address(io.peer()),
+            transport: io.kind().as_str(),
+            certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
             queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -142,6 +143,11 @@ impl Handle {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether `io` shows the same certificate, or none as before: a token alone is no identity.
+    pub(super) fn is_same_peer(&self, io: &FrameIo) -> bool {
+        self.certificate == certificate(io)
+    }
+
     /// Leaves a new transport for the session; the latest counts. Gives it back when the session has
     /// ended.
     pub(super) fn knock(&self, returning: Returning) -> Result<(), Box<Returning>> {
@@ -192,4 +198,8 @@ impl Handle {
         self.order.fetch_max(order as u64, Ordering::AcqRel);
         self.outbox.wake_owner();
     }
+}
+
+fn certificate(io: &FrameIo) -> Option<[u8; 32]> {
+    io.tls_identity().map(|identity| identity.fingerprint)
 }

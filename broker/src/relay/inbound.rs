@@ -9,9 +9,10 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    ending::Ending,
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
-    link::{Ending, Link},
+    link::Link,
     outbox::Unplaced,
     refusal::{Outcome, Refusal},
     splice::{Far, Near, Splice, outcome_of},
@@ -103,6 +104,7 @@ impl Link {
                 owner, code, data, ..
             } => self.on_failed(owner, code, data),
             Event::Refused { id, code, text } => {
+                self.plane.metrics.refused_stream(code);
                 self.send_error(id, code, format!("RST-910400: {text}").as_bytes());
             }
             Event::Ping { position, data } => {
@@ -117,7 +119,7 @@ impl Link {
                 ttl_ms, requests, ..
             } => {
                 self.permits.granted(ttl_ms, requests, self.now);
-                self.me.set_barred(self.permits.left(self.now) == Some(0));
+                self.show_lease();
             }
             Event::Draining => self.on_peer_draining(),
             Event::Closed { code, data } => {

@@ -12,7 +12,7 @@ use jackfield_rsocket::{
     wire::Setup,
 };
 
-use super::{link::now, refusal::Refusal};
+use super::{deadline::now, refusal::Refusal};
 use crate::directory::App;
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";

@@ -17,6 +17,16 @@ pub struct Limits {
     pub credit_window: usize,
     /// One message, all fragments together.
     pub message: usize,
+    /// From a message's first fragment to its last.
+    pub assembly_timeout: Duration,
+    /// What requests hold whose metadata arrives in fragments, all those of one connection together.
+    pub metadata: usize,
+    /// Fragments behind the first that such a request may take.
+    pub metadata_fragments: usize,
+    /// From its first fragment to the last of its metadata.
+    pub metadata_timeout: Duration,
+    /// How long a source of bytes that nobody granted credit for is not read.
+    pub pause: Duration,
     /// Connections that have not finished SETUP.
     pub pending: usize,
     /// The same, from one address.
@@ -49,6 +59,11 @@ impl Default for Limits {
             outbox_hard: 64 << 20,
             credit_window: 1 << 20,
             message: 64 << 20,
+            assembly_timeout: Duration::from_secs(60),
+            metadata: 64 << 10,
+            metadata_fragments: 16,
+            metadata_timeout: Duration::from_secs(5),
+            pause: Duration::from_millis(50),
             pending: 1024,
             pending_per_address: 128,
             setup_timeout: Duration::from_secs(10),

@@ -73,6 +73,19 @@ impl Full {
             Self::Memory => "memory_connections",
         }
     }
+
+    /// What the peer reads.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Connections => "RST-500400: limits.connections is reached; try again later",
+            Self::Pending => "RST-500400: limits.pending is reached; try again later",
+            Self::PendingFromAddress => {
+                "RST-500400: limits.pending-per-address is reached; finish SETUP on the others first"
+            }
+            Self::Draining => "RST-910503: broker is draining; connect to another one",
+            Self::Memory => "RST-910507: broker is short of memory; try again later",
+        }
+    }
 }
 
 impl Links {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield_rsocket::wire::Interaction;
+use jackfield_rsocket::wire::{ErrorCode, Interaction};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -31,11 +31,11 @@ pub struct Metrics {
     pub(super) bytes_in: IntCounter,
     pub(super) bytes_out: IntCounter,
     pub(super) slow_peers: IntCounterVec,
-    pub(super) parked: IntGauge,
-    sessions: IntCounterVec,
     /// Top-ups that were one item only, because memory was short.
     pub(super) credit_held: IntCounter,
     pub(super) memory_stage: IntGauge,
+    pub(super) parked: IntGauge,
+    sessions: IntCounterVec,
     refused: IntCounterVec,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -97,11 +97,6 @@ impl Metrics {
             "Bytes waiting for sockets, all links.",
         )?;
         registry.register(Box::new(outbox_bytes.clone()))?;
-        let parked = IntGauge::new(
-            "jackfield_parked_sessions",
-            "Sessions without a transport, which may be resumed.",
-        )?;
-        registry.register(Box::new(parked.clone()))?;
         let memory_stage = IntGauge::new(
             "jackfield_memory_stage",
             "0 normal, 1 credit held, 2 requests refused, 3 connections refused, 4 links shed.",
@@ -112,6 +107,11 @@ impl Metrics {
             "Actions against peers that read too slowly.",
             &["action"],
         )?;
+        let parked = IntGauge::new(
+            "jackfield_parked_sessions",
+            "Sessions without a transport, which may be resumed.",
+        )?;
+        registry.register(Box::new(parked.clone()))?;
         let frames = counters("jackfield_frames_total", "Frames moved.", &["direction"])?;
         let bytes = counters(
             "jackfield_bytes_total",
@@ -124,15 +124,15 @@ impl Metrics {
             frames_out: frames.with_label_values(&["out"]),
             bytes_in: bytes.with_label_values(&["in"]),
             bytes_out: bytes.with_label_values(&["out"]),
+            credit_held: slow_peers.with_label_values(&["credit_held"]),
+            slow_peers,
+            memory_stage,
             parked,
             sessions: counters(
                 "jackfield_sessions_total",
                 "Sessions whose transport was lost, by what became of them.",
                 &["outcome"],
             )?,
-            credit_held: slow_peers.with_label_values(&["credit_held"]),
-            slow_peers,
-            memory_stage,
             refused: counters(
                 "jackfield_refused_total",
                 "Requests and connections refused.",
@@ -160,14 +160,29 @@ impl Metrics {
         self.refused.with_label_values(&[refusal.reason()]).inc();
     }
 
+    /// Something was done about a peer that reads too slowly.
+    pub(super) fn slow_peer(&self, action: &str) {
+        self.slow_peers.with_label_values(&[action]).inc();
+    }
+
     /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
     pub(super) fn session(&self, outcome: &str) {
         self.sessions.with_label_values(&[outcome]).inc();
     }
 
-    /// Something was done about a peer that reads too slowly.
-    pub(super) fn slow_peer(&self, action: &str) {
-        self.slow_peers.with_label_values(&[action]).inc();
+    /// How often something was refused for this reason.
+    #[cfg(test)]
+    pub(super) fn refusals(&self, reason: &str) -> u64 {
+        self.refused.with_label_values(&[reason]).get()
+    }
+
+    /// The engine refused to open a stream.
+    pub(super) fn refused_stream(&self, code: ErrorCode) {
+        let reason = match code {
+            ErrorCode::REJECTED => "streams",
+            _ => "malformed",
+        };
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// A connection was closed before it was served.

@@ -13,17 +13,17 @@
 //!
 //! | queue | bound | when full |
 //! |---|---|---|
-//! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to 50 ms |
+//! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to `pause` |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
 //! | socket writer | 128 KiB and one frame | the outbox waits |
-//! | metadata of fragmented requests | 64 KiB per connection, 16 fragments, 5 s | INVALID |
-//! | a message in fragments | `message`, 60 s | its stream is cancelled on both sides |
+//! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
+//! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512 | begins anew |
 //! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
-//! | half-open connections | `pending`, per address | the newest is closed |
+//! | half-open connections | `pending`, per address | the newest is refused |
 //! | arrivals at a thread | 1024 | the listener waits |
 //! | all memory | `memory`, measured by `server` | the stages of `pressure` |
 //!
@@ -34,8 +34,11 @@
 mod accept;
 mod assembly;
 mod bucket;
+mod control;
+mod deadline;
 mod departure;
 mod dispatch;
+mod ending;
 mod handle;
 mod inbound;
 mod introduction;
@@ -59,11 +62,12 @@ mod sessions;
 mod shaper;
 mod splice;
 mod ticket;
+mod verdict;
 mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use jackfield_rsocket::net::{FrameIo, Listener, Uri};
+use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
@@ -123,8 +127,8 @@ impl Relay {
     }
 
     /// Binds, and accepts until the returned listener is dropped.
-    pub async fn listen(&self, uri: &Uri) -> io::Result<Listening> {
-        let listener = Listener::bind(uri).await?;
+    pub async fn listen(&self, uri: &Uri, options: &ListenOptions) -> io::Result<Listening> {
+        let listener = Listener::bind_with(uri, options).await?;
         let uri = listener.uri().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());

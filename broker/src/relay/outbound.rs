@@ -52,7 +52,7 @@ impl Link {
             return;
         }
         let permitted = self.permits.take(self.now);
-        self.me.set_barred(self.permits.left(self.now) == Some(0));
+        self.show_lease();
         if !permitted {
             return opening.give_back(Untaken::NoLease);
         }
@@ -85,6 +85,13 @@ impl Link {
             6
         };
         self.push(&head[..len], request.body);
+    }
+
+    /// Tells those who pick whether the peer's lease lets anything start.
+    pub(super) fn show_lease(&self) {
+        if let Some(left) = self.permits.left(self.now) {
+            self.me.set_barred(left == 0);
+        }
     }
 
     fn on_payload(&mut self, ticket: &Arc<Ticket>, to: End, part: Part) {

@@ -25,8 +25,8 @@ pub(super) struct Plane {
     pub(super) limits: Limits,
     pub(super) routing: ArcSwap<Versioned>,
     pub(super) links: Arc<Links>,
-    pub(super) sessions: Sessions,
     pub(super) pressure: Arc<Pressure>,
+    pub(super) sessions: Sessions,
     routing_generation: AtomicU64,
 }
 
@@ -57,9 +57,9 @@ impl Plane {
             directory,
             chains,
             metrics,
-            sessions: Sessions::new(&limits),
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
+            sessions: Sessions::new(&limits),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,

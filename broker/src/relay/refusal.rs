@@ -29,14 +29,14 @@ pub enum Refusal {
     TooManyTold,
     /// Every instance that could take the call is full.
     Overloaded(String),
+    /// The process is short of memory.
+    OutOfMemory,
     /// The instance picked last did not take the request, and there is no other.
     NotTaken { service: String, why: Untaken },
     /// More requests than the lease that the broker granted.
     NoLease,
     /// The resume token of SETUP is another session's.
     TokenInUse,
-    /// The process is short of memory.
-    OutOfMemory,
     /// The broker is draining.
     Draining,
     /// A plugin that fails closed did not answer.
@@ -67,10 +67,10 @@ impl Refusal {
             Self::UnknownEndpoint { .. } => 900_405,
             Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
             Self::TooManyTold => 910_430,
+            Self::OutOfMemory => 910_507,
             Self::Overloaded(_) | Self::NotTaken { .. } => 910_429,
             Self::NoLease => 910_431,
             Self::TokenInUse => 910_409,
-            Self::OutOfMemory => 910_507,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
             Self::Plugin { .. } => return None,
@@ -88,9 +88,9 @@ impl Refusal {
             Self::NoRoute | Self::BadMetadata(_) | Self::MetadataTooLong => ErrorCode::INVALID,
             Self::UnknownService(_) | Self::UnknownEndpoint { .. } => ErrorCode::INVALID,
             Self::Overloaded(_)
+            | Self::OutOfMemory
             | Self::NotTaken { .. }
             | Self::NoLease
-            | Self::OutOfMemory
             | Self::Draining
             | Self::PluginFailed(_)
             | Self::TooManyTold => ErrorCode::REJECTED,
@@ -128,10 +128,10 @@ impl Refusal {
             Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
             Self::Overloaded(_) => "overloaded",
+            Self::OutOfMemory => "memory",
             Self::NotTaken { why, .. } => why.as_str(),
             Self::NoLease => "no_lease",
             Self::TokenInUse => "token_in_use",
-            Self::OutOfMemory => "memory",
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
@@ -164,9 +164,9 @@ impl Refusal {
             }
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
+            Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::NoLease => return "no lease for this request; wait for the next LEASE".into(),
             Self::TokenInUse => return "the resume token is in use".into(),
-            Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::Draining => return "broker is draining; connect to another one".into(),
             Self::Timeout => return "no answer in time".into(),
             Self::ProviderLost => return "responder's connection ended during the call".into(),

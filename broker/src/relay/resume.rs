@@ -13,11 +13,7 @@ use jackfield_rsocket::{
 };
 
 use super::{
-    accept::say_no,
-    handle::Order,
-    line::CannotResume,
-    link::{Ending, Link},
-    plane::Plane,
+    accept::say_no, ending::Ending, handle::Order, line::CannotResume, link::Link, plane::Plane,
     refusal::Untaken,
 };
 
@@ -64,7 +60,11 @@ impl Returning {
 /// Finds the session that a new transport wants to go on with, and hands the transport over.
 pub(super) async fn come_back(returning: Returning, plane: &Arc<Plane>) {
     let token = Token::copy_from(&returning.claim.token);
-    let link = token.and_then(|token| plane.sessions.find(&token));
+    // Who shows another certificate is answered as if there were no session: a token that was
+    // guessed or stolen is of no use to find out.
+    let link = token
+        .and_then(|token| plane.sessions.find(&token))
+        .filter(|link| link.is_same_peer(&returning.io));
     let refused = match link {
         Some(link) => link.knock(returning).err(),
         None => Some(Box::new(returning)),

@@ -46,6 +46,15 @@ impl Splice {
         }
     }
 
+    /// The link ends in the middle of the call. True if that is one call more that was cut.
+    pub(super) fn cut(&self) -> bool {
+        match self {
+            Self::Near(near) => near.ticket.cut(),
+            Self::Far(far) => far.ticket.cut(),
+            Self::Waiting(_) => true,
+        }
+    }
+
     /// Whether nothing may be sent back on the stream.
     pub(super) fn is_silent(&self) -> bool {
         match self {

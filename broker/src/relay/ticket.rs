@@ -10,7 +10,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use jackfield_rsocket::wire::StreamId;
@@ -30,6 +30,7 @@ pub(super) struct Ticket {
     far_id: AtomicU32,
     credit_to_far: Sum,
     credit_to_near: Sum,
+    cut: AtomicBool,
 }
 
 /// Which of a ticket's two links.
@@ -49,6 +50,7 @@ impl Ticket {
             far_id: AtomicU32::new(0),
             credit_to_far: Sum::default(),
             credit_to_near: Sum::default(),
+            cut: AtomicBool::new(false),
         })
     }
 
@@ -71,6 +73,12 @@ impl Ticket {
 
     pub(super) fn is_withdrawn(&self) -> bool {
         self.state.load(Ordering::Acquire) == WITHDRAWN
+    }
+
+    /// One of the links ends in the middle of the call. True for the first of them, so that each call
+    /// is counted once.
+    pub(super) fn cut(&self) -> bool {
+        !self.cut.swap(true, Ordering::Relaxed)
     }
 
     /// Whether the far link ever took it.

@@ -8,20 +8,40 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-
-use super::{
-    item::{Part, RequestPart},
-    refusal::Refusal,
+use jackfield_rsocket::{
+    engine::Part as Fragment,
+    metadata::Scan,
+    wire::{Flags, Payload, StreamId},
 };
 
-const BYTES_MAX: usize = 64 * 1024;
-const FRAGMENTS_MAX: usize = 16;
-/// How long the metadata may take.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
+use super::{
+    Limits,
+    dispatch::Decided,
+    item::{Cargo, Part, RequestPart},
+    link::Link,
+    refusal::Refusal,
+    splice::Splice,
+};
 
-/// Bytes held by all waiting requests of one connection.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Held(Rc<Cell<usize>>);
+/// Bytes held by all waiting requests of one connection, and what bounds each of them.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    bytes: Rc<Cell<usize>>,
+    bytes_max: usize,
+    fragments_max: usize,
+    wait_max: Duration,
+}
+
+impl Held {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: Rc::default(),
+            bytes_max: limits.metadata,
+            fragments_max: limits.metadata_fragments,
+            wait_max: limits.metadata_timeout,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -45,11 +65,11 @@ struct Share {
 
 impl Share {
     fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let total = self.held.0.get() + bytes;
-        if total > BYTES_MAX {
+        let total = self.held.bytes.get() + bytes;
+        if total > self.held.bytes_max {
             return Err(Refusal::MetadataTooLong);
         }
-        self.held.0.set(total);
+        self.held.bytes.set(total);
         self.bytes += bytes;
         Ok(())
     }
@@ -57,7 +77,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.held.0.set(self.held.0.get() - self.bytes);
+        self.held.bytes.set(self.held.bytes.get() - self.bytes);
     }
 }
 
@@ -75,7 +95,7 @@ impl Waiting {
         share.take(request.pinned)?;
         Ok(Self {
             request,
-            deadline: now + WAIT_MAX,
+            deadline: now + held.wait_max,
             fragments: Vec::new(),
             metadata: BytesMut::from(metadata),
             credit: 0,
@@ -89,7 +109,7 @@ impl Waiting {
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
         self.fragments.push(part);
-        if self.fragments.len() > FRAGMENTS_MAX {
+        if self.fragments.len() > self.share.held.fragments_max {
             return Err(Refusal::MetadataTooLong);
         }
         Ok(())
@@ -99,4 +119,111 @@ impl Waiting {
 /// A copy that pins only itself: what is held must not keep a read buffer alive.
 pub(super) fn own(body: &[u8]) -> (Bytes, usize) {
     (Bytes::copy_from_slice(body), body.len())
+}
+
+impl Link {
+    /// One more fragment of a request that could not be routed yet.
+    pub(super) fn on_waiting(
+        &mut self,
+        id: StreamId,
+        payload: &Payload<'_>,
+        part: Part,
+        fragment: Fragment,
+    ) {
+        let last = matches!(fragment, Fragment::Request { last: true });
+        let Some(Splice::Waiting(waiting)) = self.connection.get_mut(id) else {
+            return;
+        };
+        let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
+        let interaction = waiting.request.interaction;
+        let pushed = waiting.push(part, payload.metadata);
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = match (pushed, self.scan(&metadata, whole)) {
+            (Ok(()), Ok(Scan::NeedMore)) => return,
+            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+            (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
+            (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
+        };
+        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
+            self.connection.forget(id);
+            self.refuse_new(id, interaction, &refusal);
+        }
+    }
+
+    /// The last fragment of a fire-and-forget, which ended the stream.
+    pub(super) fn on_waiting_ended(
+        &mut self,
+        id: StreamId,
+        mut waiting: Waiting,
+        payload: &Payload<'_>,
+        part: Part,
+    ) {
+        let interaction = waiting.request.interaction;
+        let pushed = waiting.push(part, payload.metadata);
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = pushed.and_then(|()| match self.scan(&metadata, true)? {
+            Scan::Found(entries) => self.decide(&metadata, &entries, interaction),
+            Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
+        });
+        let started = decided.and_then(|decided| {
+            let Decided::To {
+                route,
+                choice,
+                metadata,
+            } = decided
+            else {
+                return Ok(());
+            };
+            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
+            let (request, fragments) = waiting.with_metadata(metadata);
+            let whole = Some(Splice::Near(near.0));
+            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
+            Ok(())
+        });
+        if let Err(refusal) = started {
+            self.refuse_new(id, interaction, &refusal);
+        }
+    }
+
+    pub(super) fn start_waiting(
+        &mut self,
+        id: StreamId,
+        decided: Decided,
+        last: bool,
+    ) -> Result<(), Refusal> {
+        let (route, choice, metadata) = match decided {
+            Decided::To {
+                route,
+                choice,
+                metadata,
+            } => (route, choice, metadata),
+            Decided::Answered {
+                route,
+                metadata,
+                data,
+            } => {
+                self.connection.forget(id);
+                self.answer(id, &route, metadata.as_deref(), &data);
+                return Ok(());
+            }
+        };
+        let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
+            return Ok(());
+        };
+        let interaction = waiting.request.interaction;
+        let (mut near, instance) =
+            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
+        near.partial = !last;
+        let Some(splice) = self.connection.get_mut(id) else {
+            return Ok(());
+        };
+        let Splice::Waiting(waiting) = std::mem::replace(splice, Splice::Near(near)) else {
+            return Ok(());
+        };
+        let credit = waiting.credit;
+        let (request, fragments) = waiting.with_metadata(metadata);
+        let cargo = Cargo::new(request, choice);
+        self.depart(id, None, instance, cargo, fragments, credit);
+        Ok(())
+    }
 }

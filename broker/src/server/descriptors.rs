@@ -20,11 +20,22 @@ impl Descriptors {
     }
 }
 
+/// What [`raise_descriptors`] would come to.
+pub fn look_at_descriptors(connections: usize) -> Descriptors {
+    Descriptors {
+        limit: getrlimit(Resource::Nofile).maximum,
+        needed: needed(connections),
+    }
+}
+
+fn needed(connections: usize) -> u64 {
+    u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHERS)
+}
+
 /// Raises the soft limit as far as the hard one allows.
 pub fn raise_descriptors(connections: usize) -> Descriptors {
-    let needed = u64::try_from(connections)
-        .unwrap_or(u64::MAX)
-        .saturating_add(OTHERS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         // A refusal shows in what is read back.
@@ -38,7 +49,7 @@ pub fn raise_descriptors(connections: usize) -> Descriptors {
     }
     Descriptors {
         limit: getrlimit(Resource::Nofile).current,
-        needed,
+        needed: needed(connections),
     }
 }
 

@@ -11,6 +11,7 @@
 //! - loading plugins and reading files happen on threads of their own, never on the data plane
 //! - the first signal drains, the second ends at once
 
+mod certificates;
 mod descriptors;
 mod faces;
 mod machine;
@@ -24,7 +25,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use descriptors::{Descriptors, raise_descriptors};
+pub use descriptors::{Descriptors, look_at_descriptors, raise_descriptors};
 pub use machine::{cgroup_limit, memory_available};
 pub use running::Server;
 pub use start::{Options, StartError};

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -14,12 +15,16 @@ use arc_swap::ArcSwap;
 
 use crate::{
     chain::{Loader, Watcher},
-    config::{Loaded, Surroundings, load},
+    config::{Contents, Loaded, Problems, Surroundings, contents_of, load},
     relay::Relay,
     telemetry::{LogHandle, Registry},
 };
 
-use super::watch::Watch;
+use super::{
+    certificates::Certificates,
+    start::warn_of_doubts,
+    watch::{Seen, Watch},
+};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -37,8 +42,17 @@ pub(super) struct Reloader {
     /// Reloads changed components by itself; it is told which configuration holds.
     pub(super) components: Watcher,
     pub(super) relay: Arc<Relay>,
+    pub(super) certificates: Certificates,
     pub(super) log: LogHandle,
     pub(super) registry: Registry,
+}
+
+/// What became of a reload.
+pub(super) struct Tried {
+    /// What the files held.
+    contents: Contents,
+    /// Whether they could be read. A plugin that fails to load counts as read.
+    read: bool,
 }
 
 /// The thread that reloads, on demand and when files change. Dropping it ends the thread.
@@ -86,54 +100,99 @@ impl Reloader {
         loop {
             let due = match demands.recv_timeout(INTERVAL) {
                 Ok(()) => true,
-                // What failed for want of a file, such as a component, mends itself when the file comes.
                 Err(RecvTimeoutError::Timeout) => {
-                    watch.look(self.surroundings.contents())
-                        || (failed && load(&self.surroundings).is_ok())
+                    match watch.look(self.contents(), self.main().as_deref()) {
+                        Seen::Changed => true,
+                        Seen::Gone => {
+                            self.tell_gone();
+                            false
+                        }
+                        // What failed for want of a file, such as a component, mends itself when the file comes.
+                        Seen::Nothing => failed && load(&self.surroundings).is_ok(),
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if due {
-                failed = !self.reload();
+                let tried = self.reload();
+                failed = !tried.read;
+                watch.tried(tried.contents);
             }
         }
     }
 
-    /// Whether the configuration could be read. A plugin that fails to load counts as read.
-    pub(super) fn reload(&self) -> bool {
-        self.settle();
+    /// The file in effect to which all others are additions.
+    fn main(&self) -> Option<PathBuf> {
+        self.current.load().files.first().cloned()
+    }
+
+    fn tell_gone(&self) {
+        if let Some(file) = self.main() {
+            tracing::warn!(
+                file = %file.display(),
+                "the configuration file is gone; what it said holds until it is back or the broker ends"
+            );
+        }
+    }
+
+    pub(super) fn reload(&self) -> Tried {
+        let contents = self.settle();
+        let tried = |read, contents| Tried { contents, read };
+        if self
+            .main()
+            .is_some_and(|main| !contents.contains_key(&main))
+        {
+            // Another file, or the defaults, are not what was meant.
+            self.registry.config_loaded(false);
+            self.tell_gone();
+            return tried(true, contents);
+        }
         let new = match load(&self.surroundings) {
             Ok(new) => new,
             Err(problems) => {
-                self.registry.config_loaded(false);
-                tracing::error!(
-                    "the configuration was not reloaded, nothing has changed:\n{problems}"
-                );
-                return false;
+                self.refuse(&problems);
+                return tried(false, contents);
             }
         };
         if let Err(errors) = self.loader.load(&new.config.plugins) {
-            self.registry.config_loaded(false);
-            let problems = new.place(&errors);
-            tracing::error!("the configuration was not reloaded, nothing has changed:\n{problems}");
-            return true;
+            self.refuse(&new.place(&errors));
+            return tried(true, contents);
         }
+        let read = new.contents.clone();
         self.put_into_effect(new);
-        true
+        // Of the files that are watched now, what was read: a change since then is one more.
+        let mut contents = self.contents();
+        for (file, digest) in &mut contents {
+            *digest = read.get(file).copied().unwrap_or(*digest);
+        }
+        tried(true, contents)
+    }
+
+    fn refuse(&self, problems: &Problems) {
+        self.registry.config_loaded(false);
+        tracing::error!("the configuration was not reloaded, nothing has changed:\n{problems}");
     }
 
     /// Waits until the files hold still: an editor that empties a file before it fills it must not be
-    /// read in between.
-    fn settle(&self) {
-        let mut before = self.surroundings.contents();
+    /// read in between. Returns what they hold.
+    fn settle(&self) -> Contents {
+        let mut before = self.contents();
         for _ in 0..SETTLE_LOOKS {
             thread::sleep(SETTLE);
-            let now = self.surroundings.contents();
+            let now = self.contents();
             if now == before {
-                return;
+                break;
             }
             before = now;
         }
+        before
+    }
+
+    /// What the files hold now: the configuration's, and the certificates and keys it names.
+    fn contents(&self) -> Contents {
+        let mut contents = self.surroundings.contents();
+        contents.extend(contents_of(self.current.load().tls_files()));
+        contents
     }
 
     fn put_into_effect(&self, new: Loaded) {
@@ -145,7 +204,10 @@ impl Reloader {
             self.log.set(&new.config.log.level);
         }
         let need_restart = old.need_restart(&new);
-        self.current.store(Arc::new(new.keep_until_restart(&old)));
+        warn_of_doubts(&new);
+        let kept = new.keep_until_restart(&old);
+        self.certificates.renew(&kept.config.listeners);
+        self.current.store(Arc::new(kept));
         self.registry.config_loaded(true);
         tracing::info!("the configuration was reloaded");
         if !need_restart.is_empty() {

@@ -23,6 +23,9 @@ use super::{
 /// The page that explains a drain.
 const DRAINING: &str = "RST-910503";
 
+/// Who asked for a drain, if no signal did.
+const ADMIN: &str = "admin API";
+
 /// The running broker.
 pub struct Server {
     pub(super) relay: Arc<Relay>,
@@ -72,19 +75,24 @@ impl Server {
                     Wish::Reload => self.reload(),
                     Wish::End(name) => break (name, self.grace),
                 },
-                Some(grace) = self.drains.recv() => break ("admin API", grace.unwrap_or(self.grace)),
+                Some(grace) = self.drains.recv() => break (ADMIN, grace.unwrap_or(self.grace)),
             }
         };
         let seconds = grace.as_secs_f64();
         tracing::info!(code = DRAINING, cause, seconds, "draining");
-        let relay = Arc::clone(&self.relay);
-        tokio::select! {
-            cut = self.drain(grace) => Ok(cut),
-            name = signals.end() => {
+        self.listening.clear();
+        let cut = tokio::select! {
+            cut = self.relay.drain(grace) => cut,
+            name = impatience(&mut signals, cause) => {
                 tracing::warn!(cause = name, "ending at once");
-                Ok(relay.drain(Duration::ZERO).await)
+                let cut = self.relay.drain(Duration::ZERO).await;
+                // The process ends: nobody waits for a plugin that is being compiled.
+                std::mem::forget(self);
+                return Ok(cut);
             }
-        }
+        };
+        tracing::info!(code = DRAINING, cut, "drained");
+        Ok(cut)
     }
 
     /// Takes nothing new, lets streams finish within `grace`, then ends. Returns how many calls were cut.
@@ -94,6 +102,19 @@ impl Server {
         tracing::info!(code = DRAINING, cut, "drained");
         cut
     }
+}
+
+/// The signal that ends a drain at once: the second one. Of a drain that the admin API began the first is what a
+/// supervisor sends after it has asked for the drain, and cuts nothing.
+async fn impatience(signals: &mut Signals, cause: &str) -> &'static str {
+    if cause == ADMIN {
+        let name = signals.end().await;
+        tracing::info!(
+            cause = name,
+            "draining already; one more signal ends at once"
+        );
+    }
+    signals.end().await
 }
 
 /// The thread that publishes changes of the directory. Dropping it ends the thread.

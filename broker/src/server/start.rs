@@ -1,6 +1,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use jackfield_rsocket::net::ListenOptions;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    certificates::Certificates,
     descriptors::raise_descriptors,
     faces::{self, Rooms},
     machine::{memory_available, memory_used},
@@ -60,9 +62,11 @@ impl StartError {
             io::ErrorKind::AddrInUse => {
                 "another program listens there: end it, or choose another port"
             }
+            io::ErrorKind::AlreadyExists => "name a file that does not exist, or remove this one",
+            io::ErrorKind::NotFound => "make the folder first",
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege: choose a higher one"
+                "ports below 1024 need a privilege, and a socket's folder must be ours to write: choose another"
             }
             _ => "correct the address",
         };
@@ -100,8 +104,10 @@ impl Server {
         let publisher = Publisher::start(&directory)?;
         let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
         let memory = watch_memory(&loaded, &relay, &registry)?;
-        let listening = listen(&loaded, &relay).await?;
+        let certificates = Certificates::new(&loaded.config.listeners, &registry)?;
+        let listening = listen(&loaded, &relay, &certificates).await?;
         registry.config_loaded(true);
+        warn_of_doubts(&loaded);
         for key in loaded.without_effect() {
             tracing::warn!(key, "this setting has no effect in this version");
         }
@@ -126,6 +132,7 @@ impl Server {
             loader,
             components,
             relay: Arc::clone(&relay),
+            certificates,
             log,
             registry,
         })?;
@@ -221,10 +228,28 @@ fn start_relay(
     )?)
 }
 
-async fn listen(loaded: &Loaded, relay: &Relay) -> Result<Vec<Listening>, StartError> {
+/// Says what is good today and will not do.
+pub(super) fn warn_of_doubts(loaded: &Loaded) {
+    for doubt in loaded.doubts.iter().chain(loaded.advice.iter()) {
+        tracing::warn!("{doubt}");
+    }
+}
+
+async fn listen(
+    loaded: &Loaded,
+    relay: &Relay,
+    certificates: &Certificates,
+) -> Result<Vec<Listening>, StartError> {
     let mut listening = Vec::new();
-    for listener in &loaded.config.listeners {
-        let bound = relay.listen(&listener.uri).await;
+    let socket = loaded.config.socket;
+    for (index, listener) in loaded.config.listeners.iter().enumerate() {
+        let options = ListenOptions {
+            socket: socket.options,
+            backlog: socket.backlog,
+            tls: certificates.of(index),
+            mode: listener.mode,
+        };
+        let bound = relay.listen(&listener.uri, &options).await;
         let bound = bound
             .map_err(|source| StartError::bind(&format!("listen.uri {}", listener.uri), source))?;
         listening.push(bound);

@@ -4,6 +4,8 @@
 //! mounted volumes. A change counts when two looks in a row find the same bytes, so a file that is half
 //! written is left alone.
 
+use std::path::Path;
+
 use crate::config::Contents;
 
 #[derive(Debug)]
@@ -11,6 +13,17 @@ pub(super) struct Watch {
     /// What the configuration in effect was, or was last tried to be, read from.
     known: Contents,
     resting: Option<Contents>,
+    /// It has been told that the main file is gone.
+    told_gone: bool,
+}
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Nothing,
+    Changed,
+    /// The main file is gone for longer than it takes to replace it. Told once.
+    Gone,
 }
 
 impl Watch {
@@ -18,23 +31,38 @@ impl Watch {
         Self {
             known,
             resting: None,
+            told_gone: false,
         }
     }
 
-    /// Whether the files have changed and come to rest; each change is told once. Files that are gone are
-    /// about to come back, as long as one is left.
-    pub(super) fn look(&mut self, found: Contents) -> bool {
-        if found == self.known || found.is_empty() {
+    /// A reload has tried this: it is no change any more.
+    pub(super) fn tried(&mut self, contents: Contents) {
+        self.known = contents;
+        self.resting = None;
+    }
+
+    /// Whether the files have changed and come to rest; each change is told once. `main` is the file in effect, if
+    /// any: while it is gone it is about to come back, and nothing else counts.
+    pub(super) fn look(&mut self, found: Contents, main: Option<&Path>) -> Seen {
+        let gone = main.is_some_and(|main| !found.contains_key(main));
+        if !gone {
+            self.told_gone = false;
+        }
+        if found == self.known || (gone && self.told_gone) {
             self.resting = None;
-            return false;
+            return Seen::Nothing;
         }
         if self.resting.as_ref() != Some(&found) {
             self.resting = Some(found);
-            return false;
+            return Seen::Nothing;
         }
         self.resting = None;
+        if gone {
+            self.told_gone = true;
+            return Seen::Gone;
+        }
         self.known = found;
-        true
+        Seen::Changed
     }
 }
 
@@ -81,17 +109,18 @@ mod tests {
             fs::write(self.at(name), text).unwrap();
         }
 
-        fn looks(&mut self) -> [bool; 3] {
-            [0; 3].map(|_| self.watch.look(self.surroundings.contents()))
+        fn looks(&mut self) -> [Seen; 3] {
+            [0; 3].map(|_| self.look())
         }
 
-        fn look(&mut self) -> bool {
-            self.watch.look(self.surroundings.contents())
+        fn look(&mut self) -> Seen {
+            let main = self.at("jackfield.toml");
+            self.watch.look(self.surroundings.contents(), Some(&main))
         }
     }
 
-    const TOLD: [bool; 3] = [false, true, false];
-    const QUIET: [bool; 3] = [false; 3];
+    const TOLD: [Seen; 3] = [Seen::Nothing, Seen::Changed, Seen::Nothing];
+    const QUIET: [Seen; 3] = [Seen::Nothing; 3];
 
     #[test]
     fn a_change_is_told_once_when_it_rests() {
@@ -101,18 +130,52 @@ mod tests {
         });
         assert_eq!(it.looks(), QUIET);
         it.write("jackfield.toml", "tw");
-        assert!(!it.look(), "may be half written");
+        assert_eq!(it.look(), Seen::Nothing, "may be half written");
         it.write("jackfield.toml", "two");
-        assert!(!it.look(), "was half written");
-        assert!(it.look());
+        assert_eq!(it.look(), Seen::Nothing, "was half written");
+        assert_eq!(it.look(), Seen::Changed);
         it.write("jackfield.toml", "two");
         assert_eq!(it.looks(), QUIET, "the same content");
         it.write("conf.d/more.toml", "new");
         assert_eq!(it.looks(), TOLD, "a new file");
         fs::remove_file(it.at("conf.d/more.toml")).unwrap();
         assert_eq!(it.looks(), TOLD, "a file less");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_told_once_and_changes_nothing() {
+        let mut it = Fixture::new(|folder| {
+            fs::write(folder.join("jackfield.toml"), "one").unwrap();
+        });
+        for _ in 0..2 {
+            fs::remove_file(it.at("jackfield.toml")).unwrap();
+            let gone = [Seen::Nothing, Seen::Gone, Seen::Nothing];
+            assert_eq!(
+                it.looks(),
+                gone,
+                "the first look may be in the middle of a swap"
+            );
+            assert_eq!(it.looks(), QUIET);
+            it.write("jackfield.toml", "one");
+            assert_eq!(it.looks(), QUIET, "it is back, as it was");
+        }
         fs::remove_file(it.at("jackfield.toml")).unwrap();
-        assert_eq!(it.looks(), QUIET, "nothing left: it is being replaced");
+        it.look();
+        it.write("jackfield.toml", "two");
+        assert_eq!(it.looks(), TOLD, "it was only being replaced");
+    }
+
+    #[test]
+    fn what_a_reload_has_tried_is_no_change() {
+        let mut it = Fixture::new(|folder| {
+            fs::write(folder.join("jackfield.toml"), "one").unwrap();
+        });
+        it.write("jackfield.toml", "two");
+        let tried = it.surroundings.contents();
+        it.watch.tried(tried);
+        assert_eq!(it.looks(), QUIET);
+        it.write("jackfield.toml", "three");
+        assert_eq!(it.looks(), TOLD);
     }
 
     #[test]

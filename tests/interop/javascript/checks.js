@@ -1,4 +1,4 @@
-// What a requester checks, one JSON line each: {"name", "ok", "detail"}.
+// What a requester checks, one JSON line each: {"service", "name", "ok", "detail"}.
 //
 // `peer` is the same small face over both generations (see alpha/client.js); a check returns a word
 // or two on what it saw, or throws.
@@ -9,20 +9,27 @@ const ENDLESS = 0x7fffffff;
 const LENGTHS = Array.from({ length: 100 }, (_, i) => 10 + i * 10);
 const TEXT = "no such order: 42 — ünïcode";
 
-export async function runChecks(peer, { service, items, size, only, brief }) {
-  const wanted = only.split(",").filter(Boolean);
-  const impatient = brief.split(",");
-  const subject = { peer, service, items: Number(items), size };
+export async function runChecks(peer, { service: services, size, only, brief, skip, lifetime }) {
+  for (const spec of services.split(",")) {
+    const [service, items = "1000"] = spec.split(":");
+    const subject = { peer, service, items: Number(items), size, lifetime: Number(lifetime) };
+    await runAll(subject, only.split(",").filter(Boolean), brief.split(","), skip.split(","));
+  }
+}
+
+async function runAll(subject, only, brief, skip) {
+  const { service } = subject;
   for (const [name, seconds, check] of CHECKS) {
-    if (wanted.length && !wanted.includes(name)) continue;
-    const limit = impatient.includes(name) ? 1 : seconds;
+    if (only.length ? !only.includes(name) : ASKED.includes(name)) continue;
+    if (skip.includes(`${service}/${name}`)) continue;
+    const limit = brief.includes(`${service}/${name}`) ? 1 : seconds;
     const started = performance.now();
     let line;
     try {
       const detail = await within(limit, check(subject));
-      line = { name, ok: true, detail: String(detail ?? "") };
+      line = { service, name, ok: true, detail: String(detail ?? "") };
     } catch (error) {
-      line = { name, ok: false, detail: describe(error) };
+      line = { service, name, ok: false, detail: describe(error) };
     }
     line.ms = Math.round(performance.now() - started);
     console.log(JSON.stringify(line));
@@ -41,12 +48,18 @@ const CHECKS = [
   ["stream-cancel", 10, cancel],
   ["channel-echo", 20, (subject) => channel(subject, LENGTHS)],
   ["channel-empty", 10, (subject) => channel(subject, [5, 0, 5])],
+  ["channel-64k", 20, (subject) => channel(subject, [65_536, 65_537, 65_538])],
   ["fnf", 10, fireAndForget],
   ["error-rr", 10, (subject) => fails(subject, "fail", APPLICATION_ERROR)],
   ["error-custom", 10, (subject) => fails(subject, "fail-custom", CUSTOM_ERROR)],
   ["error-stream", 10, errorInStream],
   ["unknown-route", 10, unknown],
+  ["idle", 60, idle],
+  ["paced", 60, paced],
 ];
+
+/** Only when they are asked for. */
+const ASKED = ["idle", "paced"];
 
 async function echo(peer, service, size) {
   const sent = pattern(size);
@@ -152,6 +165,33 @@ function fails({ peer, service }, method, code) {
 
 function unknown({ peer }) {
   return refused(peer.call("no.such.service", "x"), 0x204, /RST-900404/);
+}
+
+/** Says nothing for longer than the lifetime that was announced: keepalive alone must do. */
+async function idle({ peer, service, lifetime }) {
+  await new Promise((resolve) => setTimeout(resolve, lifetime * 2.5));
+  return echo(peer, service, 100);
+}
+
+/**
+ * A slow stream that is under way when the broker is told to end; it must come whole, and then the
+ * connection must go.
+ */
+async function paced({ peer, service, items }) {
+  let received = 0;
+  await new Promise((resolve, reject) => {
+    peer.stream(`${service}.paced`, `${items} 100`, ENDLESS, {
+      next(data) {
+        if (Number.parseInt(data) !== received) reject(new Error(`item ${received} is ${data}`));
+        if (++received === 1) console.log(JSON.stringify({ service, started: "paced" }));
+      },
+      error: reject,
+      complete: resolve,
+    });
+  });
+  assert.equal(received, items);
+  await within(10, peer.closed());
+  return `${received} items, then closed`;
 }
 
 async function errorInStream({ peer, service }) {

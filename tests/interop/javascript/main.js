@@ -12,10 +12,13 @@ const { values: options } = parseArgs({
   options: {
     broker: { type: "string" },
     service: { type: "string" },
-    items: { type: "string", default: "100000" },
     size: { type: "string", default: "0" },
     only: { type: "string", default: "" },
     brief: { type: "string", default: "" },
+    skip: { type: "string", default: "" },
+    ca: { type: "string", default: "" },
+    keepalive: { type: "string", default: "20000" },
+    lifetime: { type: "string", default: "90000" },
   },
 });
 const { connect } = await import(`./${generation}/client.js`);
@@ -24,11 +27,13 @@ const { connect } = await import(`./${generation}/client.js`);
 process.stdin.on("end", () => process.exit(0)).resume();
 
 if (role === "respond") {
-  const peer = await connect(options.broker, options.service, service());
+  const peer = await connect(options, options.service, service());
   await routable(peer, options.service);
   console.log(JSON.stringify({ ready: options.service }));
+  await peer.closed();
+  console.log(JSON.stringify({ closed: options.service }));
 } else {
-  const peer = await connect(options.broker, null, {});
+  const peer = await connect(options, null, {});
   await runChecks(peer, options);
   process.exit(0);
 }

@@ -37,6 +37,10 @@ export function service() {
       },
     },
     stream: {
+      paced: ({ data }) => {
+        const [count, pace] = data.toString().split(" ").map(Number);
+        return Object.assign(range(count), { pace });
+      },
       range: ({ data }) => range(...data.toString().split(" ").map(Number)),
       forever: () => forever(() => (seen.cancels += 1)),
       "fail-after": ({ data }) => failAfter(data.toString()),

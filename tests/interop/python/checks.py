@@ -1,4 +1,4 @@
-"""What a requester checks, one JSON line each: {"name", "ok", "detail"}."""
+"""What a requester checks, one JSON line each: {"service", "name", "ok", "detail"}."""
 import asyncio
 import json
 import re
@@ -17,14 +17,25 @@ ENDLESS = 0x7FFFFFFF
 TEXT = "no such order: 42 — ünïcode"
 
 
+# Only when they are asked for.
+ASKED = ["idle"]
+
+
 async def run_checks(rsocket, options):
-    only = [name for name in options.only.split(",") if name]
-    brief = options.brief.split(",")
-    checks = Checks(rsocket, options.service, options.items, options.size)
+    for spec in options.service.split(","):
+        service, _, items = spec.partition(":")
+        checks = Checks(rsocket, service, int(items or 1000), options)
+        await run_all(checks, service, options)
+
+
+async def run_all(checks, service, options):
+    only, brief, skip = (text.split(",") for text in (options.only, options.brief, options.skip))
     for name, seconds, check in checks.all():
-        if only and name not in only:
+        if name in ASKED if only == [""] else name not in only:
             continue
-        limit = 1 if name in brief else seconds
+        if f"{service}/{name}" in skip:
+            continue
+        limit = 1 if f"{service}/{name}" in brief else seconds
         started = time.monotonic()
         try:
             detail = await asyncio.wait_for(check(), limit)
@@ -33,16 +44,18 @@ async def run_checks(rsocket, options):
             line = {"name": name, "ok": False, "detail": f"nothing after {limit} s"}
         except Exception as error:
             line = {"name": name, "ok": False, "detail": f"{type(error).__name__}: {error}"}
+        line["service"] = service
         line["ms"] = round((time.monotonic() - started) * 1000)
         print(json.dumps(line), flush=True)
 
 
 class Checks:
-    def __init__(self, rsocket, service, items, size):
+    def __init__(self, rsocket, service, items, options):
         self.rsocket = rsocket
         self.service = service
         self.items = items
-        self.size = size
+        self.size = options.size
+        self.lifetime = options.lifetime / 1000
 
     def all(self):
         return [
@@ -57,11 +70,13 @@ class Checks:
             ("stream-cancel", 10, self.cancel),
             ("channel-echo", 20, lambda: self.channel(range(10, 1010, 10))),
             ("channel-empty", 10, lambda: self.channel([5, 0, 5])),
+            ("channel-64k", 20, lambda: self.channel([65_536, 65_537, 65_538])),
             ("fnf", 10, self.fire_and_forget),
             ("error-rr", 10, lambda: self.error("fail", APPLICATION_ERROR)),
             ("error-custom", 10, lambda: self.error("fail-custom", CUSTOM_ERROR)),
             ("error-stream", 10, self.error_in_stream),
             ("unknown-route", 10, self.unknown_route),
+            ("idle", 60, self.idle),
         ]
 
     def call(self, method, data=b"x"):
@@ -133,6 +148,11 @@ class Checks:
             await asyncio.sleep(0.01)
         return "10 arrived"
 
+    async def idle(self):
+        """Says nothing for longer than the lifetime that was announced: keepalive alone must do."""
+        await asyncio.sleep(self.lifetime * 2.5)
+        return await self.echo(100)
+
     async def error(self, method, code):
         return await refused(self.call(method, TEXT.encode()), code, TEXT)
 
@@ -166,7 +186,7 @@ class Sink(Subscriber):
         if self.end.done():
             return
         if not self.check(self.received, payload.data or b""):
-            return self.stop(AssertionError(f"item {self.received} is {payload.data!r}"))
+            return self.stop(AssertionError(f"item {self.received} is {short(payload.data)}"))
         self.received += 1
         if self.received > self.granted:
             text = f"{self.received} items for a credit of {self.granted}"

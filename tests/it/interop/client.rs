@@ -1,4 +1,4 @@
-//! The four client libraries, and how to start the test peer of each.
+//! The client libraries, and how to start the test peer of each.
 
 use std::{
     env,
@@ -18,10 +18,19 @@ pub(crate) enum Client {
     JsClassic,
     Python,
     Java,
+    Go,
+    Kotlin,
 }
 
 impl Client {
-    pub(crate) const ALL: [Self; 4] = [Self::JsAlpha, Self::JsClassic, Self::Python, Self::Java];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::JsAlpha,
+        Self::JsClassic,
+        Self::Python,
+        Self::Java,
+        Self::Go,
+        Self::Kotlin,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -29,6 +38,8 @@ impl Client {
             Self::JsClassic => "js-classic",
             Self::Python => "python",
             Self::Java => "java",
+            Self::Go => "go",
+            Self::Kotlin => "kotlin",
         }
     }
 
@@ -68,11 +79,13 @@ impl Client {
                 python.arg(peers.join("python/peer.py"));
                 python
             }
-            Self::Java => {
+            Self::Java | Self::Kotlin => {
                 let mut java = java();
-                java.arg("-jar").arg(peers.join("java/target/interop.jar"));
+                let jar = format!("{}/target/interop.jar", self.name());
+                java.arg("-jar").arg(peers.join(jar));
                 java
             }
+            Self::Go => Command::new(peers.join("go/target/interop")),
         };
         command.arg(role);
         command
@@ -112,8 +125,10 @@ pub(crate) fn all_installed(test: &str) -> bool {
         "tests/interop/javascript/classic/node_modules/rsocket-core",
         "tests/interop/python/.venv/bin/python",
         "tests/interop/java/target/interop.jar",
+        "tests/interop/kotlin/target/interop.jar",
+        "tests/interop/go/target/interop",
     ];
-    installed(test, &paths, "js python java")
+    installed(test, &paths, "js python java go")
 }
 
 /// Past the test harness, which keeps what passing tests print to itself.

@@ -46,13 +46,8 @@ fn endless_credit_leaves_the_broker_small() {
 fn stream(broker: &Broker, near: Transport, items: u64) {
     let mut command = Client::Python.command("request");
     command.args(["--broker", broker.uri(near), "--only", "stream-endless"]);
-    command.args(["--service", &Client::Java.service(Transport::Tcp)]);
-    command.args([
-        "--items",
-        &items.to_string(),
-        "--size",
-        &ITEM_BYTES.to_string(),
-    ]);
+    let service = format!("{}:{items}", Client::Java.service(Transport::Tcp));
+    command.args(["--service", &service, "--size", &ITEM_BYTES.to_string()]);
     let requester = Process::start("reader", command, broker.folder());
     let (lines, _) = requester.finish(Duration::from_secs(180));
     let passed = lines.iter().any(|line| line.contains("\"ok\": true"));

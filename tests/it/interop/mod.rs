@@ -12,7 +12,10 @@
 //! - every process ends with the value that started it
 
 mod client;
+mod drain;
 mod examples;
 mod known;
 mod matrix;
 mod memory;
+
+pub(crate) use client::{root, say};

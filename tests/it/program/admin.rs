@@ -59,8 +59,12 @@ pub(super) fn metrics(broker: &Broker) -> String {
 
 /// Asks the broker to read its configuration again, as an operator would.
 pub(super) fn reload(broker: &Broker) {
+    signal(broker, "-HUP");
+}
+
+pub(super) fn signal(broker: &Broker, name: &str) {
     let sent = Command::new("kill")
-        .args(["-HUP", &broker.pid().to_string()])
+        .args([name, &broker.pid().to_string()])
         .status();
     assert!(sent.expect("kill runs").success());
 }

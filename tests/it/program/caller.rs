@@ -15,14 +15,17 @@ use tokio::task::JoinHandle;
 
 /// Serves a service; its answer is always the same text.
 pub(super) async fn responder(uri: &str, service: &str, answer: &'static str) -> Requester {
-    let handler = Responder::new().response(move |_| async move { Ok(Message::new(answer)) });
     let app = ConnectOptions::app(answer)
         .publish(service)
         .expect("a name")
-        .serve(handler);
+        .serve(answering(answer));
     connect(&uri.parse().expect("a uri"), app)
         .await
         .expect("the broker accepts")
+}
+
+pub(super) fn answering(answer: &'static str) -> Responder {
+    Responder::new().response(move |_| async move { Ok(Message::new(answer)) })
 }
 
 pub(super) async fn requester(uri: &str) -> Requester {

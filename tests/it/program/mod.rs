@@ -4,9 +4,14 @@ mod admin;
 mod bad_input;
 mod caller;
 mod demo;
+mod doctor;
+mod drain;
 mod kill;
+mod limits;
 mod memory;
+mod reload;
 mod swap;
+mod tls;
 
 use std::{future::Future, time::Duration};
 

@@ -3,12 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
+use super::driver::{guarded, now};
 use super::incoming::{End, Queue};
-use super::shared::Ticket;
+use super::shared::{Load, Ticket};
 use super::{CallError, Failure, Items, Message, Reply};
 use crate::engine::{Assembler, TooLarge};
 use crate::wire::{Interaction, StreamId};
@@ -23,7 +25,9 @@ pub(super) struct Call {
     pub(super) credit: u64,
     /// The interaction of a request whose last fragment has not come.
     pub(super) begun: Option<Interaction>,
-    assembler: Option<Assembler>,
+    /// Counts the call for as long as it is open; requests of the peer are not counted.
+    pub(super) load: Option<Load>,
+    assembler: Option<(Assembler, Instant)>,
 }
 
 impl Call {
@@ -34,8 +38,14 @@ impl Call {
             outbound: Outbound::Nothing,
             credit: credit as u64,
             begun: None,
+            load: None,
             assembler: None,
         }
+    }
+
+    /// When the message began of which fragments have come and not the last.
+    pub(super) fn assembling_since(&self) -> Option<Instant> {
+        self.assembler.as_ref().map(|(_, since)| *since)
     }
 
     /// Adds a fragment; gives the message when it is the last.
@@ -54,10 +64,11 @@ impl Call {
                 Err(TooLarge { limit })
             };
         }
-        let assembler = self.assembler.get_or_insert_with(|| Assembler::new(limit));
+        let begin = || (Assembler::new(limit), now());
+        let (assembler, _) = self.assembler.get_or_insert_with(begin);
         assembler.push(fragment.metadata.as_deref(), &fragment.data)?;
         Ok(if last {
-            self.assembler.take().map(Assembler::finish)
+            self.assembler.take().map(|(whole, _)| whole.finish())
         } else {
             None
         })
@@ -154,6 +165,8 @@ pub(super) enum Work {
 pub(super) enum Done {
     Reply(StreamId, Result<Message, Failure>),
     Item(StreamId, Option<Result<Message, Failure>>, Items),
+    /// It panicked.
+    Failed(StreamId, Failure),
     Quiet,
 }
 
@@ -161,7 +174,20 @@ impl Future for Work {
     type Output = Done;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
-        match self.get_mut() {
+        let work = self.get_mut();
+        match guarded(|| work.poll_guarded(cx)) {
+            Ok(done) => done,
+            Err(failure) => Poll::Ready(match work {
+                Self::Reply(id, _) | Self::Item(id, _) => Done::Failed(*id, failure),
+                Self::Quiet(_) => Done::Quiet,
+            }),
+        }
+    }
+}
+
+impl Work {
+    fn poll_guarded(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        match self {
             Self::Reply(id, reply) => reply.as_mut().poll(cx).map(|reply| Done::Reply(*id, reply)),
             Self::Item(id, items) => {
                 let Some(stream) = items else {

@@ -54,6 +54,11 @@ pub enum CallError {
     Unavailable(&'static str),
     #[error("the peer sent a message over the limit of {limit} bytes")]
     TooLarge { limit: usize },
+    #[error("the peer began a message and did not finish it in time")]
+    Unfinished,
+    /// The request was not sent: the peer's lease does not cover it.
+    #[error("the peer's lease covers no request")]
+    NoLease,
     #[error(transparent)]
     Closed(#[from] Closed),
 }
@@ -75,8 +80,37 @@ pub enum Closed {
     Silent,
     #[error("the peer takes nothing off its socket")]
     Stalled,
+    /// It was a client's way back to a session, which goes on over it.
+    #[error("the connection was handed over to its session")]
+    Resumed,
+    /// A session was not resumed within its window.
+    #[error("the connection was lost and did not come back in time")]
+    Expired,
     #[error("the connection failed")]
     Net(#[source] Arc<NetError>),
+}
+
+impl Closed {
+    /// Whether only the transport ended, so that a session may go on over another.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Peer | Self::Silent | Self::Stalled | Self::Net(_)
+        )
+    }
+
+    /// Whether dialling again may help.
+    pub(super) const fn may_redial(&self) -> bool {
+        match self {
+            Self::Error(failure) => !matches!(
+                failure.code,
+                ErrorCode::INVALID_SETUP | ErrorCode::UNSUPPORTED_SETUP | ErrorCode::REJECTED_SETUP
+            ),
+            Self::Expired => true,
+            Self::Local | Self::Resumed | Self::Violation(_) => false,
+            _ => self.is_loss(),
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -86,4 +120,8 @@ pub enum ConnectError {
     Net(#[from] NetError),
     #[error("the metadata of SETUP cannot be written")]
     Metadata(#[from] MetadataError),
+    #[error("no address was given")]
+    Nowhere,
+    #[error("the system gives no random bytes for a resume token")]
+    Random,
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::handler::Silent;
-use super::{Handler, Message};
+use super::{Backoff, Handler, Message};
+use crate::engine::lease::LeasePolicy;
 use crate::metadata::ServiceRegistry;
 use crate::metadata::{AppMetadata, Auth, CompositeBuilder, MetadataError, Mime, Service};
 use crate::wire::FRAME_LEN_MAX;
@@ -25,8 +26,10 @@ pub struct Limits {
     pub queue: usize,
     /// Items a channel's requester may send ahead of the handler.
     pub channel_window: u32,
-    /// How long an accepted peer may take for its SETUP.
+    /// How long an accepted peer may take for its SETUP, and a server for its answer to a RESUME.
     pub setup_timeout: Duration,
+    /// How long a message of the peer may take from its first fragment to its last.
+    pub assembly_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -39,8 +42,44 @@ impl Default for Limits {
             queue: 1024,
             channel_window: 64,
             setup_timeout: Duration::from_secs(10),
+            assembly_timeout: Duration::from_secs(60),
         }
     }
+}
+
+/// Streams that outlive their transport: how long a lost one may take to come back, and how much of
+/// what was sent is kept for that, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeOptions {
+    pub window: Duration,
+    pub buffer: usize,
+}
+
+impl Default for ResumeOptions {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            buffer: 4 << 20,
+        }
+    }
+}
+
+/// Leases, which bind both ends: what we let the peer start, and what becomes of our own requests
+/// that its lease does not cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseOptions {
+    pub grant: LeasePolicy,
+    pub without: WithoutLease,
+}
+
+/// What becomes of a request of ours that no lease covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutLease {
+    /// It waits for the next lease, and those behind it with it.
+    #[default]
+    Wait,
+    /// It fails with [`CallError::NoLease`](super::CallError::NoLease), unsent.
+    Fail,
 }
 
 /// How a client introduces itself and what it serves.
@@ -60,6 +99,14 @@ pub struct ConnectOptions {
     pub setup_data: Bytes,
     pub handler: Arc<dyn Handler>,
     pub limits: Limits,
+    /// Whether and how to dial again when the connection is lost. Calls that were open then fail,
+    /// because nobody knows how far they got; new ones wait for the new connection. Not after a
+    /// refusal or a breach of the protocol, which would only come again.
+    pub reconnect: Option<Backoff>,
+    /// Whether to ask the server to resume: then calls that are open survive the loss too.
+    pub resume: Option<ResumeOptions>,
+    /// Whether to ask for leases; a server without them refuses the connection.
+    pub lease: Option<LeaseOptions>,
 }
 
 impl ConnectOptions {
@@ -77,6 +124,9 @@ impl ConnectOptions {
             setup_data: Bytes::new(),
             handler: Arc::new(Silent),
             limits: Limits::default(),
+            reconnect: None,
+            resume: None,
+            lease: None,
         }
     }
 
@@ -109,6 +159,27 @@ impl ConnectOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Dials again when the connection is lost.
+    #[must_use]
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.reconnect = Some(backoff);
+        self
+    }
+
+    /// Asks the server to let streams survive the loss of the connection.
+    #[must_use]
+    pub fn resume(mut self, resume: ResumeOptions) -> Self {
+        self.resume = Some(resume);
+        self
+    }
+
+    /// Asks for leases, and grants them.
+    #[must_use]
+    pub fn lease(mut self, lease: LeaseOptions) -> Self {
+        self.lease = Some(lease);
         self
     }
 

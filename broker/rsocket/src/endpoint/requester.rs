@@ -97,6 +97,21 @@ impl Requester {
         self.shared.is_closed()
     }
 
+    /// Whether there is a transport at the moment; calls wait while there is none.
+    pub fn is_up(&self) -> bool {
+        self.shared.is_up()
+    }
+
+    /// Waits until there is a transport, or says why there will be none.
+    pub async fn up(&self) -> Result<(), Closed> {
+        self.shared.up().await
+    }
+
+    /// Calls of ours that wait or run.
+    pub fn calls_open(&self) -> usize {
+        self.shared.calls_open()
+    }
+
     async fn items(
         &self,
         interaction: Interaction,
@@ -135,6 +150,7 @@ impl Requester {
             inbound,
             source,
             ticket: Arc::clone(&ticket),
+            load: self.shared.load(),
             _permit: permit,
         };
         self.shared.open(open)?;

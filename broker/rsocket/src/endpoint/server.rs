@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +7,15 @@ use bytes::BytesMut;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::driver::{Driver, now};
+use super::driver::{Accepted, Driver, not_a_frame, now};
 use super::requester::Requester;
-use super::sender::Sender;
+use super::sessions::Sessions;
 use super::shared::Shared;
-use super::{Closed, Failure, Handler, Limits, Message};
-use crate::engine::{KeepaliveTimer, Violation, check_first};
+use super::{Closed, Failure, Handler, LeaseOptions, Limits, Message, ResumeOptions};
+use crate::engine::resume::{Session, Token, UNKNOWN_TOKEN};
+use crate::engine::{First, KeepaliveTimer, Offer, Violation, judge_first};
 use crate::net::{Body, FrameIo, Listener, Peer, TransportKind};
-use crate::wire::{ErrorCode, ErrorFrame, Frame, Setup, Side, StreamId};
+use crate::wire::{ErrorCode, ErrorFrame, Frame, Setup, StreamId};
 
 /// How a client introduced itself.
 #[derive(Clone, Debug)]
@@ -28,69 +30,249 @@ pub struct Introduced {
     pub transport: TransportKind,
 }
 
-/// Accepts connections until the future is dropped, which also ends those it accepted.
-///
-/// `acceptor` sees who comes and a requester to call back through; it answers with the handler of
-/// that connection, or with a refusal.
-pub async fn serve<A>(listener: Listener, limits: Limits, acceptor: A)
-where
-    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static,
-{
-    let acceptor = Arc::new(acceptor);
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = reap(&mut connections) => continue,
-        };
-        let Ok(accepted) = accepted else {
-            // Out of file descriptors, most likely; some will come free.
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let acceptor = Arc::clone(&acceptor);
-        connections.spawn(async move {
-            let opened = timeout(limits.setup_timeout, accepted.open(limits.frame)).await;
-            if let Ok(Ok(io)) = opened {
-                accept(io, limits, &*acceptor).await;
-            }
-        });
+/// What a server offers, and its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServeOptions {
+    pub limits: Limits,
+    /// Whether clients may resume.
+    pub resume: Option<ResumeOptions>,
+    /// Whether clients may ask for leases, and what those are.
+    pub lease: Option<LeaseOptions>,
+    /// Sessions that can be resumed, those with a transport and those without; a client that asks for
+    /// one more is refused. Zero for the default of 1024.
+    pub sessions: usize,
+}
+
+impl From<Limits> for ServeOptions {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
     }
 }
 
-/// Serves one connection to its end: judges its first frame, then drives it.
-pub async fn accept<A>(mut io: FrameIo, limits: Limits, acceptor: &A) -> Closed
+/// Sees who comes, and a way to call back; answers with a handler or a refusal.
+type Acceptor =
+    dyn Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static;
+
+/// Serves connections, from any number of listeners or none. Clones are one server: a client may come
+/// back through any of them.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use jackfield_rsocket::endpoint::{
+///     ConnectOptions, Message, Responder, ResumeOptions, ServeOptions, Server, connect,
+/// };
+/// use jackfield_rsocket::net::Listener;
+///
+/// let listener = Listener::bind(&"tcp://127.0.0.1:0".parse()?).await?;
+/// let uri = listener.uri().clone();
+/// let options = ServeOptions { resume: Some(ResumeOptions::default()), ..Default::default() };
+/// let server = Server::answering(Responder::new().response(async |request| Ok(request)));
+/// tokio::spawn(server.with(options).listen(listener));
+///
+/// let options = ConnectOptions::new().resume(ResumeOptions::default());
+/// let requester = connect(&uri, options).await?;
+/// assert_eq!(requester.request_response(Message::new("hi")).await?.data, "hi");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    options: ServeOptions,
+    acceptor: Arc<Acceptor>,
+    sessions: Sessions,
+}
+
+impl Server {
+    /// `acceptor` sees who comes and a requester to call back through; it answers with the handler
+    /// of that connection, or with a refusal.
+    pub fn new<A>(acceptor: A) -> Self
+    where
+        A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static,
+    {
+        Self {
+            options: ServeOptions::default(),
+            acceptor: Arc::new(acceptor),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Answers everybody with the same handler.
+    pub fn answering(handler: impl Handler) -> Self {
+        let handler: Arc<dyn Handler> = Arc::new(handler);
+        Self::new(move |_, _| Ok(Arc::clone(&handler)))
+    }
+
+    #[must_use]
+    pub fn with(mut self, options: impl Into<ServeOptions>) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    /// Accepts connections until the future is dropped, which also ends those it accepted.
+    pub async fn listen(self, listener: Listener) {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = reap(&mut connections) => continue,
+            };
+            let Ok(accepted) = accepted else {
+                // Out of file descriptors, most likely; some will come free.
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let server = self.clone();
+            connections.spawn(async move {
+                let limits = server.options.limits;
+                let opened = timeout(limits.setup_timeout, accepted.open(limits.frame)).await;
+                if let Ok(Ok(io)) = opened {
+                    server.accept(io).await;
+                }
+            });
+        }
+    }
+
+    /// Serves one connection to its end: judges its first frame, then drives it. A client that comes
+    /// back is handed over to the session it left.
+    pub async fn accept(&self, io: FrameIo) -> Closed {
+        accept_as(io, &self.options, &*self.acceptor, &self.sessions).await
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`Server::listen`] in one call.
+pub async fn serve<A>(listener: Listener, options: impl Into<ServeOptions>, acceptor: A)
+where
+    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static,
+{
+    Server::new(acceptor).with(options).listen(listener).await;
+}
+
+/// Serves one connection to its end. Without a [`Server`] nobody can come back: resume is not offered.
+pub async fn accept<A>(io: FrameIo, options: impl Into<ServeOptions>, acceptor: &A) -> Closed
 where
     A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync,
 {
-    let bytes = match timeout(limits.setup_timeout, io.next_frame()).await {
+    let mut options = options.into();
+    options.resume = None;
+    accept_as(io, &options, acceptor, &Sessions::default()).await
+}
+
+async fn accept_as<A>(
+    mut io: FrameIo,
+    options: &ServeOptions,
+    acceptor: &A,
+    sessions: &Sessions,
+) -> Closed
+where
+    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync + ?Sized,
+{
+    let bytes = match timeout(options.limits.setup_timeout, io.next_frame()).await {
         Ok(Some(Ok(bytes))) => bytes,
-        Ok(Some(Err(error))) => return Closed::Net(Arc::new(error)),
+        Ok(Some(Err(error))) => {
+            if let Some(text) = not_a_frame(&error) {
+                refuse(&mut io, ErrorCode::INVALID_SETUP, text).await;
+            }
+            return Closed::Net(Arc::new(error));
+        }
         Ok(None) => return Closed::Peer,
         Err(_) => return Closed::Silent,
     };
-    let setup = match check_first(Frame::decode(&bytes)) {
-        Ok(setup) => setup,
-        Err(Violation { code, text }) => {
-            refuse(io, code, text).await;
-            return Closed::Violation(text);
-        }
+    let offer = Offer {
+        resume: options.resume.is_some(),
+        lease: options.lease.is_some(),
     };
-    let introduced = introduced(&setup, &io);
+    let refused = match judge_first(Frame::decode(&bytes), offer) {
+        Ok(First::Setup { setup, token }) => {
+            match begin(io, options, acceptor, sessions, &setup, token) {
+                Ok(driver) => return Box::pin(driver.run()).await,
+                Err(refused) => *refused,
+            }
+        }
+        Ok(First::Resume(resume)) => match sessions.find(resume.token) {
+            None => (io, UNKNOWN_TOKEN.into()),
+            Some(shared) => match shared.come_back(Box::new(io), bytes.clone()) {
+                // From here on the session's own task has it.
+                Ok(()) => return Closed::Resumed,
+                Err(io) => (*io, UNKNOWN_TOKEN.into()),
+            },
+        },
+        Err(violation) => (io, violation.into()),
+    };
+    let (mut io, Refusal { code, text, closed }) = refused;
+    refuse(&mut io, code, &text).await;
+    closed
+}
+
+/// A connection that does not come about.
+struct Refusal {
+    code: ErrorCode,
+    text: String,
+    closed: Closed,
+}
+
+impl From<Violation> for Refusal {
+    fn from(Violation { code, text }: Violation) -> Self {
+        Self {
+            code,
+            text: text.to_owned(),
+            closed: Closed::Violation(text),
+        }
+    }
+}
+
+/// Accepts a SETUP.
+fn begin<A>(
+    io: FrameIo,
+    options: &ServeOptions,
+    acceptor: &A,
+    sessions: &Sessions,
+    setup: &Setup<'_>,
+    token: Option<Token>,
+) -> Result<Driver, Box<(FrameIo, Refusal)>>
+where
+    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync + ?Sized,
+{
+    let shared = Shared::new(options.limits.queue);
+    let held = match token
+        .clone()
+        .map(|token| sessions.hold(token, &shared, options))
+    {
+        None => None,
+        Some(Ok(held)) => Some(held),
+        Some(Err(violation)) => return Err(Box::new((io, violation.into()))),
+    };
+    let introduced = introduced(setup, &io);
     let lifetime = introduced.lifetime;
-    let shared = Shared::new(limits.queue);
-    let requester = Requester::new(Arc::clone(&shared));
-    let handler = match acceptor(introduced, requester) {
+    let handler = match acceptor(introduced, Requester::new(Arc::clone(&shared))) {
         Ok(handler) => handler,
         Err(Failure { code, text }) => {
             shared.finish(Closed::Local);
-            refuse(io, setup_code(code), &text).await;
-            return Closed::Local;
+            let (code, closed) = (setup_code(code), Closed::Local);
+            return Err(Box::new((io, Refusal { code, text, closed })));
         }
     };
-    let keepalive = KeepaliveTimer::server(lifetime, now());
-    let out = Sender::new(io, &limits);
-    Box::pin(Driver::new(out, Side::Server, keepalive, shared, handler, limits).run()).await
+    let session = token
+        .zip(options.resume)
+        .map(|(token, resume)| (Session::new(token, resume.buffer), resume.window));
+    let accepted = Accepted {
+        keepalive: KeepaliveTimer::server(lifetime, now()),
+        session,
+        lease: options.lease.filter(|_| setup.lease),
+    };
+    let driver = Driver::server(io, accepted, shared, handler, options.limits);
+    Ok(driver.holding(held))
 }
 
 fn introduced(setup: &Setup<'_>, io: &FrameIo) -> Introduced {
@@ -110,7 +292,7 @@ fn introduced(setup: &Setup<'_>, io: &FrameIo) -> Introduced {
 }
 
 /// Sends ERROR on stream zero and waits a moment for the peer to go, so that it is not lost.
-async fn refuse(mut io: FrameIo, code: ErrorCode, text: &str) {
+pub(super) async fn refuse(io: &mut FrameIo, code: ErrorCode, text: &str) {
     let mut frame = BytesMut::new();
     ErrorFrame::new(code, text.as_bytes()).encode(StreamId::CONNECTION, &mut frame);
     io.push(&frame, Body::Copy(&[]));

@@ -1,7 +1,7 @@
 //! What callers on any task share with the one driver of their connection.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::call::Inbound;
 use super::{CallError, Closed, Items, Message};
+use crate::net::FrameIo;
 use crate::wire::{Interaction, StreamId};
 
 /// The inbox of a driver.
@@ -22,6 +23,20 @@ pub(super) struct Shared {
     driver: AtomicWaker,
     room: Arc<Semaphore>,
     closed: watch::Sender<Option<Closed>>,
+    /// There is a transport.
+    up: watch::Sender<bool>,
+    /// Calls of ours that wait or run.
+    open: Arc<AtomicUsize>,
+}
+
+/// One call that waits or runs.
+#[derive(Debug)]
+pub(super) struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +55,7 @@ pub(super) struct Open {
     /// The items behind the first, for a channel.
     pub(super) source: Option<Items>,
     pub(super) ticket: Arc<Ticket>,
+    pub(super) load: Load,
     /// Its place in the inbox.
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -60,6 +76,8 @@ pub(super) enum Signal {
     MetadataPush(Bytes, OwnedSemaphorePermit),
     /// Nobody can call any more.
     Unattended,
+    /// The peer came back with this RESUME.
+    Attach(Box<FrameIo>, Bytes),
     Close,
 }
 
@@ -100,6 +118,8 @@ impl Shared {
             driver: AtomicWaker::new(),
             room: Arc::new(Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS))),
             closed: watch::Sender::new(None),
+            up: watch::Sender::new(false),
+            open: Arc::default(),
         })
     }
 
@@ -117,6 +137,46 @@ impl Shared {
             return Err(closed.clone().into());
         }
         inbox.opens.push_back(open);
+        drop(inbox);
+        self.driver.wake();
+        Ok(())
+    }
+
+    /// Counts a call.
+    pub(super) fn load(&self) -> Load {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Load(Arc::clone(&self.open))
+    }
+
+    pub(super) fn calls_open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
+    /// Waits for a transport, or for the end.
+    pub(super) async fn up(&self) -> Result<(), Closed> {
+        let mut up = self.up.subscribe();
+        tokio::select! {
+            biased;
+            reason = self.closed() => Err(reason),
+            _ = up.wait_for(|up| *up) => Ok(()),
+        }
+    }
+
+    /// Hands the peer's new transport over; gives it back when the connection has ended.
+    pub(super) fn come_back(&self, io: Box<FrameIo>, resume: Bytes) -> Result<(), Box<FrameIo>> {
+        let mut inbox = self.lock();
+        if inbox.closed.is_some() {
+            return Err(io);
+        }
+        // Whoever storms with one token replaces only himself.
+        inbox
+            .signals
+            .retain(|signal| !matches!(signal, Signal::Attach(..)));
+        inbox.signals.push_back(Signal::Attach(io, resume));
         drop(inbox);
         self.driver.wake();
         Ok(())
@@ -168,6 +228,30 @@ impl Shared {
         std::mem::take(&mut self.lock().signals)
     }
 
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.send_replace(up);
+    }
+
+    pub(super) fn has_no_open(&self) -> bool {
+        self.lock().opens.is_empty()
+    }
+
+    /// Forgets the requests at the head that nobody waits for any more; true if there were any.
+    pub(super) fn drop_cancelled(&self) -> bool {
+        let mut dropped = Vec::new();
+        let mut inbox = self.lock();
+        while inbox
+            .opens
+            .front()
+            .is_some_and(|open| open.ticket.cancelled())
+        {
+            dropped.extend(inbox.opens.pop_front());
+        }
+        // Outside the lock: dropping a request runs code of its caller.
+        drop(inbox);
+        !dropped.is_empty()
+    }
+
     pub(super) fn take_open(&self) -> Option<Open> {
         self.lock().opens.pop_front()
     }
@@ -190,6 +274,7 @@ impl Shared {
         // Outside the lock: dropping a request runs code of its caller.
         drop(left);
         self.room.close();
+        self.set_up(false);
         self.closed
             .send_if_modified(|closed| closed.is_none() && closed.replace(reason).is_none());
     }

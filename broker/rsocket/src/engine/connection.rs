@@ -178,6 +178,11 @@ impl<S> Connection<S> {
         Self { leases, ..self }
     }
 
+    /// The same of a connection that is there already, before its first frame.
+    pub const fn set_leases(&mut self, leases: bool) {
+        self.leases = leases;
+    }
+
     // ---- getters
 
     pub fn len(&self) -> usize {

@@ -6,6 +6,7 @@
 //!   ├─ binary_routing ─┴─ target: what a request asks for; edit: the same, rewritten
 //!   ├─ auth (0x7C), mime_type (0x7A, 0x7B)
 //!   └─ application (0x51), registry (0x54): who an app is, what it publishes
+//! pattern ── service names with `*` in them, as rules are written with
 //! ```
 //!
 //! Invariants
@@ -28,6 +29,7 @@ mod error;
 mod hash;
 mod mime;
 mod mime_type;
+mod pattern;
 mod registry;
 mod routing;
 mod service;
@@ -45,6 +47,7 @@ pub use mime::Mime;
 pub use mime_type::{
     AcceptMimeTypes, decode_mime_type, encode_accept_mime_types, encode_mime_type,
 };
+pub use pattern::ServicePattern;
 pub use registry::ServiceRegistry;
 pub use routing::Route;
 pub use service::Service;

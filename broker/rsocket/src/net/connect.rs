@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 
 use super::channel::Channel;
@@ -82,6 +82,24 @@ pub fn memory(frame_max: usize) -> (FrameIo, FrameIo) {
         )
     };
     (end(near), end(far))
+}
+
+/// One end of a connection inside this process, still to shake hands, and the bytes of the other:
+/// for tests that speak the transport themselves.
+pub fn memory_bytes(
+    kind: TransportKind,
+    frame_max: usize,
+) -> (impl Future<Output = Result<FrameIo, NetError>>, DuplexStream) {
+    let (near, far) = duplex(PIPE);
+    let channel = Channel::Plain(Socket::memory(near));
+    let opening = async move {
+        if kind.is_websocket() {
+            let socket = WebSocket::accept(channel, "/rsocket", true, frame_max).await?;
+            return Ok(FrameIo::websocket(socket, kind, Peer::Memory));
+        }
+        Ok(FrameIo::stream(channel, kind, Peer::Memory, frame_max))
+    };
+    (opening, far)
 }
 
 /// What one direction of an in-memory connection holds, like a socket buffer.

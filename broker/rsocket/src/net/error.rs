@@ -1,7 +1,6 @@
 use std::io;
 
 use thiserror::Error;
-use tokio_tungstenite::tungstenite;
 
 use super::{TlsError, UriError};
 
@@ -29,24 +28,4 @@ pub enum NetError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Uri(#[from] UriError),
-}
-
-impl NetError {
-    /// Sorts what the WebSocket library reports; none if it means that the peer is gone.
-    pub(super) fn from_websocket(error: tungstenite::Error) -> Option<Self> {
-        use tungstenite::error::{CapacityError, Error, ProtocolError};
-        match error {
-            Error::ConnectionClosed
-            | Error::AlreadyClosed
-            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-            Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-                Some(Self::FrameTooLong {
-                    len: size,
-                    max: max_size,
-                })
-            }
-            Error::Io(error) => Some(Self::Io(error)),
-            other => Some(Self::WebSocket(Box::new(other))),
-        }
-    }
 }

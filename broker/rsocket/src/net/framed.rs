@@ -1,32 +1,24 @@
 //! Reading frames off a byte stream: a 24-bit length, then that many bytes.
 
-use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::Bytes;
+use tokio::io::AsyncRead;
 
-use super::{FRAME_MIN, NetError, pool};
+use super::read_buffer::ReadBuffer;
+use super::{FRAME_MIN, NetError};
 
 /// The inbound half of a stream transport.
-///
-/// It owns a buffer only while bytes are in it. Reads are large, so one system call usually
-/// brings several frames; a read that does not fill the buffer has drained the socket, and tokio
-/// then answers the next attempt without a system call.
 #[derive(Debug)]
 pub(super) struct Framed {
-    buffer: BytesMut,
-    /// The buffer was made for one large frame and must not end in the pool.
-    oversize: bool,
+    buffer: ReadBuffer,
     frame_max: usize,
 }
 
 impl Framed {
     pub(super) fn new(frame_max: usize) -> Self {
         Self {
-            buffer: BytesMut::new(),
-            oversize: false,
+            buffer: ReadBuffer::default(),
             frame_max,
         }
     }
@@ -43,34 +35,19 @@ impl Framed {
                 Ok(Split::Missing(missing)) => missing,
                 Err(fault) => return Poll::Ready(Some(Err(fault))),
             };
-            self.make_room(missing);
-            match self.poll_read(socket, cx) {
-                Poll::Pending => {
-                    self.release();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(0)) if self.buffer.is_empty() => {
-                    self.release();
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(NetError::Truncated))),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            match ready!(self.buffer.poll_fill(missing, socket, cx)) {
+                Ok(0) if self.buffer.filled().is_empty() => return Poll::Ready(None),
+                Ok(0) => return Poll::Ready(Some(Err(NetError::Truncated))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
         }
     }
 
-    fn poll_read(
-        &mut self,
-        socket: &mut (impl AsyncRead + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        pin!(socket.read_buf(&mut self.buffer)).poll(cx)
-    }
-
     fn split(&mut self) -> Result<Split, NetError> {
-        let Some(&[a, b, c]) = self.buffer.first_chunk::<PREFIX>() else {
-            return Ok(Split::Missing(PREFIX - self.buffer.len()));
+        let filled = self.buffer.filled();
+        let Some(&[a, b, c]) = filled.first_chunk::<PREFIX>() else {
+            return Ok(Split::Missing(PREFIX - filled.len()));
         };
         let len = u32::from_be_bytes([0, a, b, c]) as usize;
         if len < FRAME_MIN {
@@ -82,61 +59,11 @@ impl Framed {
                 max: self.frame_max,
             });
         }
-        if let missing @ 1.. = (PREFIX + len).saturating_sub(self.buffer.len()) {
+        if let missing @ 1.. = (PREFIX + len).saturating_sub(filled.len()) {
             return Ok(Split::Missing(missing));
         }
-        self.buffer.advance(PREFIX);
-        let frame = self.buffer.split_to(len).freeze();
-        if self.oversize {
-            self.leave_oversize();
-        }
-        Ok(Split::Frame(frame))
-    }
-
-    /// Room for the rest of the frame that is being read: in an ordinary buffer if it fits there,
-    /// else exactly what is missing.
-    fn make_room(&mut self, missing: usize) {
-        if self.buffer.capacity() == 0 {
-            self.buffer = pool::take();
-        }
-        let len = self.buffer.len();
-        let spare = self.buffer.capacity() - len;
-        if len + missing > pool::BUFFER {
-            if spare < missing {
-                self.oversize = true;
-                self.buffer.reserve(missing);
-            }
-        } else if spare < missing.max(READ_MIN.saturating_sub(len)) {
-            self.replace();
-        }
-    }
-
-    /// A fresh buffer with the beginning of the frame that is being read.
-    fn replace(&mut self) {
-        let old = std::mem::replace(&mut self.buffer, pool::take());
-        self.buffer.extend_from_slice(&old);
-        if !std::mem::take(&mut self.oversize) {
-            pool::put(old);
-        }
-    }
-
-    /// Lets go of a large frame's buffer; what came behind the frame moves to an ordinary one.
-    fn leave_oversize(&mut self) {
-        let rest = std::mem::take(&mut self.buffer);
-        self.oversize = rest.len() > pool::BUFFER;
-        if !rest.is_empty() {
-            self.buffer = pool::take();
-            self.buffer.extend_from_slice(&rest);
-        }
-    }
-
-    fn release(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
-            let buffer = std::mem::take(&mut self.buffer);
-            if !std::mem::take(&mut self.oversize) {
-                pool::put(buffer);
-            }
-        }
+        self.buffer.skip(PREFIX);
+        Ok(Split::Frame(self.buffer.take(len).freeze()))
     }
 }
 
@@ -147,9 +74,6 @@ enum Split {
 }
 
 const PREFIX: usize = 3;
-
-/// A read is offered at least this much room, unless most of a frame is already here.
-const READ_MIN: usize = pool::BUFFER / 4;
 
 #[cfg(test)]
 mod tests {
@@ -245,7 +169,7 @@ mod tests {
         );
         let idle = poll_fn(|cx| Poll::Ready(framed.poll_frame(&mut far, cx))).await;
         assert!(idle.is_pending());
-        assert_eq!(framed.buffer.capacity(), 0);
+        assert!(framed.buffer.owns_nothing());
     }
 
     #[tokio::test]
@@ -262,7 +186,7 @@ mod tests {
         for frame in &frames {
             assert!(next(&mut framed, &mut far).await.unwrap().unwrap() == *frame);
         }
-        assert!(!framed.oversize);
+        assert!(!framed.buffer.is_oversize());
         drop(write.await.unwrap());
         assert!(next(&mut framed, &mut far).await.is_none());
     }

@@ -185,7 +185,6 @@ impl Arrived {
 mod tests {
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio_tungstenite::tungstenite;
 
     use super::super::{Body, FRAME_MAX, connect};
     use super::*;
@@ -334,6 +333,64 @@ mod tests {
         let accept = async { listener.accept().await.unwrap().open(100).await };
         let (near, far) = tokio::join!(connect(&uri, 100), accept);
         assert!(near.is_ok() && far.is_ok());
+    }
+
+    /// The beginning of a conversation, cut in every way; the client does not wait for the answer.
+    #[tokio::test]
+    async fn a_handshake_may_come_byte_by_byte_and_with_frames_behind() {
+        let request = b"GET /rsocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+            Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Version: 13\r\n\r\n\x82\x86\0\0\0\0header";
+        for size in [1, 7, request.len()] {
+            let listener = bind("ws://127.0.0.1:0").await;
+            let address = listener.local_address().unwrap();
+            let client = async {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                for piece in request.chunks(size) {
+                    stream.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                stream
+            };
+            let server = async { listener.accept().await.unwrap().open(100).await.unwrap() };
+            let (_stream, mut io) = tokio::join!(client, server);
+            assert_eq!(io.next_frame().await.unwrap().unwrap(), "header");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_handshake_of_a_websocket_is_told() {
+        for (request, status) in [
+            ("GET /rsocket HTTP/1.1\r\nHost: h\r\n\r\n", "400"),
+            ("GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n", "400"),
+        ] {
+            let listener = bind("ws://127.0.0.1:0").await;
+            let address = listener.local_address().unwrap();
+            let client = async {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.unwrap();
+                answer
+            };
+            let server = async { listener.accept().await.unwrap().open(100).await };
+            let (answer, opened) = tokio::join!(client, server);
+            assert!(opened.is_err());
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{answer}"
+            );
+            assert!(answer.contains("RSocket is spoken here"), "{answer}");
+        }
+        // A head without an end.
+        let listener = bind("ws://127.0.0.1:0").await;
+        let mut stream = TcpStream::connect(listener.local_address().unwrap())
+            .await
+            .unwrap();
+        let endless = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(20_000));
+        stream.write_all(endless.as_bytes()).await.unwrap();
+        assert!(listener.accept().await.unwrap().open(100).await.is_err());
     }
 
     #[tokio::test]

@@ -26,13 +26,14 @@ mod listener;
 mod options;
 mod outgoing;
 mod pool;
+mod read_buffer;
 mod socket;
 mod tls;
 mod unix;
 mod uri;
 mod websocket;
 
-pub use connect::{connect, connect_with, memory};
+pub use connect::{connect, connect_with, memory, memory_bytes};
 pub use error::NetError;
 pub use frame_io::{Body, FrameIo, Peer, TransportKind};
 pub use listener::{Accepted, Listener};

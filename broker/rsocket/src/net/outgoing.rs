@@ -32,17 +32,22 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Queues one frame: its length, the head, the body.
     pub(super) fn push(&mut self, head: &[u8], body: Body<'_>) {
+        let prefix = ((head.len() + body.len()) as u32).to_be_bytes();
+        self.push_behind(&prefix[1..], head, body);
+    }
+
+    /// Queues one frame behind a prefix of the transport's own.
+    pub(super) fn push_behind(&mut self, prefix: &[u8], head: &[u8], body: Body<'_>) {
         let len = head.len() + body.len();
         if len > FRAME_MAX {
             self.overlong = true;
             return;
         }
-        self.queued += PREFIX + len;
-        let prefix = (len as u32).to_be_bytes();
+        self.queued += prefix.len() + len;
         match body {
-            Body::Copy(body) => self.copy([&prefix[1..], head, body]),
+            Body::Copy(body) => self.copy([prefix, head, body]),
             Body::Share(body) => {
-                self.copy([&prefix[1..], head, &[]]);
+                self.copy([prefix, head, &[]]);
                 self.seal();
                 self.sealed.push_back(body);
             }
@@ -145,10 +150,15 @@ impl Outgoing {
     }
 }
 
-const PREFIX: usize = 3;
-
 /// The most slices one vectored write is given.
 const SLICES: usize = 64;
+
+#[cfg(test)]
+impl Outgoing {
+    pub(super) fn owns_nothing(&self) -> bool {
+        self.tail.capacity() == 0 && self.sealed.is_empty()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,9 @@
 //! What the relay gives up at each stage of memory being short, and that it takes it up again.
 
-use jackfield_rsocket::net::memory;
-
 use super::*;
 use crate::relay::pressure::MemoryStage;
 
 impl World {
-    /// A caller whose pipe holds next to nothing, and who does not read it.
-    async fn idler(&self) -> Peer {
-        let (near, far) = memory(1024);
-        let admission = self.plane.links.admit(None).unwrap();
-        let arrival = Arrival::Memory(far, admission);
-        tokio::task::spawn_local(serve(arrival, self.plane.clone(), 0));
-        let mut peer = Peer { io: near };
-        peer.setup(&[]).await;
-        peer
-    }
-
     fn memory(&self, stage: MemoryStage) {
         self.plane.links.set_memory_stage(stage);
     }
@@ -126,7 +113,7 @@ fn the_third_stage_cuts_streams_whose_readers_are_behind() {
     run(async {
         let world = World::with(|limits| limits.outbox = 200_000);
         let mut echo = world.echo().await;
-        let (mut hog, metadata) = (world.idler().await, to("echo.Service.count"));
+        let (mut hog, metadata) = (world.caller().await, to("echo.Service.count"));
         hog.request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))
             .await;
         echo.sees().await;
@@ -154,7 +141,7 @@ fn shedding_closes_the_link_for_which_most_waits() {
         let world = World::new();
         let mut echo = world.echo().await;
         let mut reader = world.caller().await;
-        let mut hog = world.idler().await;
+        let mut hog = world.caller().await;
         let metadata = to("echo.Service.count");
         for peer in [&mut hog, &mut reader] {
             peer.request(1, request(Interaction::Stream, 0x7FFF_FFFF, &metadata))

@@ -2,8 +2,10 @@
 //! list.
 
 mod departure;
+mod drain;
 mod flow;
 mod lease;
+mod limits;
 mod memory;
 mod refusals;
 mod resume;

@@ -6,6 +6,7 @@ use jackfield_rsocket::{
 };
 
 use super::*;
+use crate::relay::handle::Handle;
 
 /// The client's side of a session: what it sends is kept, what it receives is counted.
 struct Client {
@@ -231,6 +232,22 @@ fn tokens_are_checked() {
         let text = "RST-910409: the resume token is in use";
         assert_eq!(no, seen(0, format!("error REJECTED_SETUP (0x003) {text}")));
         drop(first);
+        // A SETUP that is refused for another reason leaves its token free.
+        let (io, _far) = memory(FRAME_LEN_MAX);
+        let link = Handle::new(99, &io, &Limits::default());
+        let mut taken = introduced_app("of another address");
+        taken.remote = Some([192, 0, 2, 1].into());
+        world
+            .plane
+            .directory
+            .register(taken, Vec::new(), link)
+            .unwrap();
+        for _ in 0..2 {
+            let app = r#"{"name":"a","uuid":"of another address"}"#;
+            let mut client = Client::new(&world, OTHER, &[(Mime::APPLICATION, app)]).await;
+            let no = client.sees().await;
+            assert!(no.what.contains("RST-500409"), "{no:?}");
+        }
         let mut short = world.dial();
         short.setup_as(&[], Some(b"fifteen bytes.."), false).await;
         assert!(short.sees().await.what.contains("REJECTED_SETUP"));
@@ -241,6 +258,20 @@ fn tokens_are_checked() {
         client.say_resume().await;
         assert!(client.sees().await.what.contains("REJECTED_RESUME"));
     });
+}
+
+fn introduced_app(uuid: &str) -> crate::directory::App {
+    crate::directory::App {
+        name: "a".into(),
+        uuid: uuid.into(),
+        ip: String::new(),
+        remote: None,
+        transport: "memory",
+        sdk: None,
+        power: 1,
+        metadata: Default::default(),
+        connected_at_ms: 0,
+    }
 }
 
 /// 113: the new transport takes over, and the old one is told.

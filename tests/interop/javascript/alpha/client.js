@@ -8,12 +8,14 @@ import {
   encodeCompositeMetadata,
   encodeRoute,
 } from "rsocket-composite-metadata";
+import { readFileSync } from "node:fs";
+import tls from "node:tls";
 import WebSocket from "ws";
 import { pump } from "../pump.js";
 
 const [APP_INFO, PUBLISHED, ROUTING] = [0x51, 0x54, 0x7e];
 
-export async function connect(broker, name, handlers) {
+export async function connect(options, name, handlers) {
   const entries = name
     ? [
         [APP_INFO, Buffer.from(JSON.stringify({ name }))],
@@ -21,10 +23,10 @@ export async function connect(broker, name, handlers) {
       ]
     : [];
   const connector = new RSocketConnector({
-    transport: transport(new URL(broker)),
+    transport: transport(new URL(options.broker), options.ca),
     setup: {
-      keepAlive: 20_000,
-      lifetime: 90_000,
+      keepAlive: Number(options.keepalive),
+      lifetime: Number(options.lifetime),
       dataMimeType: "application/octet-stream",
       metadataMimeType: "message/x.rsocket.composite-metadata.v0",
       payload: { data: null, metadata: encodeCompositeMetadata(entries) },
@@ -35,15 +37,24 @@ export async function connect(broker, name, handlers) {
   return new Peer(await connector.connect());
 }
 
-function transport({ protocol, hostname, port, href }) {
-  return protocol === "tcp:"
-    ? new TcpClientTransport({ connectionOptions: { host: hostname, port, noDelay: true } })
-    : new WebsocketClientTransport({ url: href, wsCreator: (url) => new WebSocket(url) });
+function transport({ protocol, hostname, port, href }, caFile) {
+  const ca = caFile ? readFileSync(caFile) : undefined;
+  if (protocol === "tcp:" || protocol === "tls:") {
+    const connectionOptions = { host: hostname, port, noDelay: true };
+    const socketCreator =
+      protocol === "tls:" ? (options) => tls.connect({ ...options, ca }) : undefined;
+    return new TcpClientTransport({ connectionOptions, socketCreator });
+  }
+  return new WebsocketClientTransport({ url: href, wsCreator: (url) => new WebSocket(url, { ca }) });
 }
 
 class Peer {
   constructor(rsocket) {
     this.rsocket = rsocket;
+  }
+
+  closed() {
+    return new Promise((resolve) => this.rsocket.onClose(() => resolve()));
   }
 
   metadata(route) {

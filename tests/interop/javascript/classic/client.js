@@ -4,6 +4,7 @@ import core from "rsocket-core";
 import flowable from "rsocket-flowable";
 import tcp from "rsocket-tcp-client";
 import websocket from "rsocket-websocket-client";
+import { readFileSync } from "node:fs";
 import WebSocket from "ws";
 import { pump } from "../pump.js";
 
@@ -14,8 +15,9 @@ const { Flowable, Single } = flowable;
 const APP_INFO = "message/x.rsocket.application+json";
 const PUBLISHED = "message/x.rsocket.service.registry.v0+json";
 const ROUTING = 0x7e;
+const ENDLESS = 0x7fffffff;
 
-export async function connect(broker, name, handlers) {
+export async function connect(options, name, handlers) {
   const entries = name
     ? [
         [APP_INFO, Buffer.from(JSON.stringify({ name }))],
@@ -23,11 +25,11 @@ export async function connect(broker, name, handlers) {
       ]
     : [];
   const client = new RSocketClient({
-    transport: transport(new URL(broker)),
+    transport: transport(new URL(options.broker), options.ca),
     serializers: IdentitySerializers,
     setup: {
-      keepAlive: 20_000,
-      lifetime: 90_000,
+      keepAlive: Number(options.keepalive),
+      lifetime: Number(options.lifetime),
       dataMimeType: "application/octet-stream",
       metadataMimeType: "message/x.rsocket.composite-metadata.v0",
       payload: { metadata: encodeCompositeMetadata(entries) },
@@ -37,17 +39,27 @@ export async function connect(broker, name, handlers) {
   return new Peer(await settle(client.connect()));
 }
 
-function transport({ protocol, hostname, port, href }) {
-  if (protocol === "tcp:") {
-    return new tcp.default({ host: hostname, port: Number(port), noDelay: true }, BufferEncoders);
-  }
-  const wsCreator = (url) => new WebSocket(url);
+function transport({ protocol, hostname, port, href }, caFile) {
+  const ca = caFile ? readFileSync(caFile) : undefined;
+  const target = { host: hostname, port: Number(port), noDelay: true };
+  if (protocol === "tcp:") return new tcp.default(target, BufferEncoders);
+  if (protocol === "tls:") return new tcp.RSocketTlsClient({ ...target, ca }, BufferEncoders);
+  const wsCreator = (url) => new WebSocket(url, { ca });
   return new websocket.default({ url: href, wsCreator }, BufferEncoders);
 }
 
 class Peer {
   constructor(rsocket) {
     this.rsocket = rsocket;
+  }
+
+  closed() {
+    return new Promise((resolve) => {
+      this.rsocket.connectionStatus().subscribe({
+        onSubscribe: (subscription) => subscription.request(ENDLESS),
+        onNext: ({ kind }) => ["CLOSED", "ERROR"].includes(kind) && resolve(),
+      });
+    });
   }
 
   metadata(route) {

@@ -1,5 +1,6 @@
 //! What the peer says, and what it leads to.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,7 +12,9 @@ use super::super::incoming::Queue;
 use super::super::shared::Ticket;
 use super::super::{CallError, Closed, Credit, Failure, Incoming, Message};
 use super::{Driver, FRAMES, now};
+use crate::engine::lease::NO_LEASE;
 use crate::engine::{Event, Owner, Part, TooLarge, Violation};
+use crate::net::NetError;
 use crate::wire::{Body, ErrorCode, Flags, Frame, Interaction, Request, StreamId};
 
 impl Driver {
@@ -22,10 +25,10 @@ impl Driver {
                 break;
             }
             self.held = None;
-            let frame = match self.out.io.poll_frame(cx) {
+            let frame = match self.out.poll_frame(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => return Err(Closed::Peer),
-                Poll::Ready(Some(Err(error))) => return Err(Closed::Net(Arc::new(error))),
+                Poll::Ready(Some(Err(error))) => return Err(self.fault(error)),
                 Poll::Ready(Some(Ok(frame))) => frame,
             };
             heard = true;
@@ -37,6 +40,17 @@ impl Driver {
         Ok(heard)
     }
 
+    /// What is no frame is the peer's breach, and is answered; the rest is the transport's failure.
+    fn fault(&mut self, error: NetError) -> Closed {
+        match not_a_frame(&error) {
+            Some(text) => self.violation(Violation {
+                code: ErrorCode::CONNECTION_ERROR,
+                text,
+            }),
+            None => Closed::Net(Arc::new(error)),
+        }
+    }
+
     fn handle(&mut self, bytes: &Bytes) -> Result<(), Closed> {
         let frame = match Frame::decode(bytes) {
             Ok(frame) => frame,
@@ -44,7 +58,7 @@ impl Driver {
             Err(_) => return Err(self.violation(MALFORMED)),
         };
         match self.connection.handle(frame) {
-            Event::Ignored | Event::Draining | Event::Pong { .. } | Event::Lease { .. } => {}
+            Event::Ignored | Event::Draining => {}
             Event::Request { id, request } => self.take_request(id, &request, bytes),
             Event::Payload {
                 id,
@@ -58,6 +72,7 @@ impl Driver {
                 let fragment = message(bytes, payload.metadata, payload.data);
                 let reaction = react(owner, fragment, flags, part, self.limits.message);
                 self.follow(id, reaction);
+                self.watch_assembly(part);
             }
             Event::RequestN { id, owner, n } => {
                 owner.credit = owner.credit.saturating_add(n.into());
@@ -74,9 +89,17 @@ impl Driver {
                 owner.inbound.fail(Failure::from_wire(code, data).into());
             }
             Event::Refused { id, code, text } => self.out.error(id, code, text),
-            Event::Ping { data, .. } => self.out.keepalive(false, data),
+            Event::Ping { position, data } => {
+                self.out.keepalive(false, data);
+                self.on_position(position)?;
+            }
+            Event::Pong { position } => self.on_position(position)?,
+            Event::Lease {
+                ttl_ms, requests, ..
+            } => self.leases.granted(ttl_ms, requests),
             Event::MetadataPush { metadata } => {
-                self.handler.metadata_push(slice(bytes, metadata));
+                let push = || self.handler.metadata_push(slice(bytes, metadata));
+                let _ = guarded(push);
             }
             Event::Closed { code, data } => {
                 return Err(Closed::Error(Failure::from_wire(code, data)));
@@ -86,6 +109,11 @@ impl Driver {
         Ok(())
     }
 
+    fn on_position(&mut self, position: u64) -> Result<(), Closed> {
+        let acknowledged = self.out.on_position(position);
+        acknowledged.map_err(|violation| self.violation(violation))
+    }
+
     fn violation(&mut self, violation: Violation) -> Closed {
         self.out
             .error(StreamId::CONNECTION, violation.code, violation.text);
@@ -93,17 +121,22 @@ impl Driver {
     }
 
     fn take_request(&mut self, id: StreamId, request: &Request<'_>, bytes: &Bytes) {
+        if !self.leases.admit() {
+            self.refuse(id, request.interaction, ErrorCode::REJECTED, NO_LEASE);
+            return;
+        }
         let mut call = Call::new(Ticket::of(id), Inbound::Nothing, request.initial_n);
         let fragment = message(bytes, request.metadata, request.data);
         let whole = match call.assemble(fragment, !request.follows, self.limits.message) {
             Ok(whole) => whole,
             Err(TooLarge { .. }) => {
-                self.out.error(id, ErrorCode::INVALID, TOO_LARGE);
+                self.refuse(id, request.interaction, ErrorCode::INVALID, TOO_LARGE);
                 return;
             }
         };
         if whole.is_none() {
             call.begun = Some(request.interaction);
+            self.watch_assembly(Part::Request { last: false });
         }
         // A whole fire-and-forget ends here, and nothing more is kept of it.
         drop(self.connection.accept(id, request, call));
@@ -124,14 +157,42 @@ impl Driver {
                 self.dispatch(id, interaction, complete, message);
             }
             Reaction::Hold(queue) => self.held = Some(queue),
-            Reaction::TooLarge => {
-                if self.side.owns(id) {
-                    self.out.cancel(id);
-                } else {
-                    self.out.error(id, ErrorCode::INVALID, TOO_LARGE);
-                }
-                self.connection.forget(id);
+            Reaction::TooLarge { limit } => {
+                self.give_up(id, CallError::TooLarge { limit }, TOO_LARGE);
             }
+        }
+    }
+
+    /// Sends ERROR, unless nothing may come back.
+    fn refuse(&mut self, id: StreamId, interaction: Interaction, code: ErrorCode, text: &str) {
+        if interaction != Interaction::FireAndForget {
+            self.out.error(id, code, text);
+        }
+    }
+
+    /// Ends a stream because of what the peer sent on it, or did not send.
+    pub(super) fn give_up(&mut self, id: StreamId, error: CallError, text: &str) {
+        let Some(mut call) = self.connection.forget(id) else {
+            return;
+        };
+        call.inbound.fail(error);
+        if self.side.owns(id) {
+            self.out.cancel(id);
+        } else if let Some(interaction) = call.begun {
+            self.refuse(id, interaction, ErrorCode::INVALID, text);
+        } else {
+            self.out.error(id, ErrorCode::INVALID, text);
+        }
+    }
+
+    /// A message that was begun is to be whole in time.
+    fn watch_assembly(&mut self, part: Part) {
+        if matches!(
+            part,
+            Part::Request { last: false } | Part::Item { last: false }
+        ) {
+            let patience = self.limits.assembly_timeout;
+            self.sweep.get_or_insert_with(|| now() + patience);
         }
     }
 
@@ -145,26 +206,37 @@ impl Driver {
         let handler = Arc::clone(&self.handler);
         match interaction {
             Interaction::Response => {
-                self.run_work(id, Work::Reply(id, handler.request_response(message)));
+                let reply = guarded(|| handler.request_response(message));
+                self.run_made(id, reply.map(|reply| Work::Reply(id, reply)));
             }
             Interaction::Stream => {
-                self.run_work(id, Work::Item(id, Some(handler.request_stream(message))));
+                let items = guarded(|| handler.request_stream(message));
+                self.run_made(id, items.map(|items| Work::Item(id, Some(items))));
             }
             Interaction::Channel => {
                 let Some(rest) = self.incoming(id, complete) else {
                     return;
                 };
-                let items = handler.request_channel(message, rest);
-                self.run_work(id, Work::Item(id, Some(items)));
+                let items = guarded(|| handler.request_channel(message, rest));
+                self.run_made(id, items.map(|items| Work::Item(id, Some(items))));
             }
             Interaction::FireAndForget => {
                 // There is no way to refuse one but to drop it.
-                if self.quiet < self.limits.streams {
+                if self.quiet < self.limits.streams
+                    && let Ok(work) = guarded(|| handler.fire_and_forget(message))
+                {
                     self.quiet += 1;
-                    let (work, _) = abortable(Work::Quiet(handler.fire_and_forget(message)));
+                    let (work, _) = abortable(Work::Quiet(work));
                     self.work.push(work);
                 }
             }
+        }
+    }
+
+    fn run_made(&mut self, id: StreamId, work: Result<Work, Failure>) {
+        match work {
+            Ok(work) => self.run_work(id, work),
+            Err(failure) => self.fail(id, failure),
         }
     }
 
@@ -198,7 +270,9 @@ enum Reaction {
         message: Message,
     },
     Hold(Arc<Queue>),
-    TooLarge,
+    TooLarge {
+        limit: usize,
+    },
 }
 
 fn react(
@@ -218,8 +292,11 @@ fn react(
         Ok(Some(message)) => message,
         Ok(None) => return Reaction::Nothing,
         Err(TooLarge { limit }) => {
-            call.inbound.fail(CallError::TooLarge { limit });
-            return Reaction::TooLarge;
+            // A stream that ended with this very frame is not there to be given up.
+            if owner.ended() {
+                owner.get().inbound.fail(CallError::TooLarge { limit });
+            }
+            return Reaction::TooLarge { limit };
         }
     };
     if let Some(interaction) = call.begun.take() {
@@ -257,6 +334,21 @@ fn slice(bytes: &Bytes, part: &[u8]) -> Bytes {
         Bytes::copy_from_slice(part)
     } else {
         bytes.slice_ref(part)
+    }
+}
+
+/// Runs code of the user: what panics in it fails its own stream and nothing else.
+pub(in super::super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Failure::application("the handler failed"))
+}
+
+/// What to call bytes that are no frame.
+pub(in super::super) const fn not_a_frame(error: &NetError) -> Option<&'static str> {
+    match error {
+        NetError::FrameTooLong { .. } => Some("a frame is over the limit"),
+        NetError::FrameTooShort { .. } => Some("a frame is shorter than its header"),
+        NetError::TextMessage => Some("a text message is no frame"),
+        _ => None,
     }
 }
 

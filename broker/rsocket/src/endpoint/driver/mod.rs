@@ -3,9 +3,11 @@
 //! A turn is: read, take what callers ask, run the user's futures and streams, flush once. What a
 //! turn does is bounded, and it yields after a few. Nothing is started while more than
 //! [`OUT_HIGH`] bytes wait for the socket, so a peer that does not read holds up its own answers
-//! and nothing else.
+//! and nothing else. Nothing is started either while there is no transport.
 
 mod inbound;
+mod leases;
+mod line;
 mod outbound;
 
 use std::pin::Pin;
@@ -19,14 +21,22 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::call::{Call, Work};
 use super::incoming::Queue;
+use super::opening::Opening;
 use super::sender::Sender;
+use super::sessions::Held;
 use super::shared::Shared;
-use super::{Closed, Handler, Limits};
+use super::{CallError, Closed, ConnectError, Handler, LeaseOptions, Limits};
+use crate::engine::resume::Session;
 use crate::engine::{Connection, KeepaliveTimer, Terms, Timeout};
 use crate::net::FrameIo;
-use crate::wire::Side;
+use crate::wire::{ErrorCode, Side, StreamId};
 
-/// One connection that is set up.
+pub(super) use inbound::{guarded, not_a_frame};
+use leases::Leases;
+use line::Line;
+pub(super) use line::Recovery;
+
+/// One connection, over as many transports as it takes.
 pub(super) struct Driver {
     out: Sender,
     connection: Connection<Call>,
@@ -42,27 +52,89 @@ pub(super) struct Driver {
     held: Option<Arc<Queue>>,
     /// Nobody calls any more: end with the last stream.
     closing: bool,
+    leases: Leases,
+    line: Line,
+    recovery: Recovery,
+    /// Transports in a row that did not last.
+    failed: u32,
+    /// When to look for messages that were begun and not finished.
+    sweep: Option<Instant>,
+    /// A server's session, for as long as somebody may come back to it.
+    _held: Option<Held>,
+}
+
+/// What a server's SETUP led to.
+pub(super) struct Accepted {
+    pub(super) keepalive: KeepaliveTimer,
+    pub(super) session: Option<(Session, Duration)>,
+    pub(super) lease: Option<LeaseOptions>,
 }
 
 impl Driver {
-    pub(super) fn new(
-        out: Sender,
+    /// The client's end. Without a transport it dials for the first one.
+    pub(super) fn client(
+        opening: Opening,
+        io: Option<FrameIo>,
+        shared: Arc<Shared>,
+        handler: Arc<dyn Handler>,
+        limits: Limits,
+    ) -> Result<Self, ConnectError> {
+        let keepalive = opening.keepalive();
+        let redial = match io {
+            None => opening.redial(None, 0),
+            Some(_) => None,
+        };
+        let recovery = Recovery::Dial(Box::new(opening));
+        let mut driver = Self::new(Side::Client, keepalive, shared, handler, limits, recovery);
+        driver.line = Line::Down {
+            until: None,
+            redial,
+        };
+        if let Some(io) = io {
+            driver.begin(io).map_err(|_| ConnectError::Random)?;
+        }
+        Ok(driver)
+    }
+
+    /// The server's end, after a SETUP that it accepts.
+    pub(super) fn server(
+        io: FrameIo,
+        accepted: Accepted,
+        shared: Arc<Shared>,
+        handler: Arc<dyn Handler>,
+        limits: Limits,
+    ) -> Self {
+        let recovery = match &accepted.session {
+            Some((_, window)) => Recovery::Park(*window),
+            None => Recovery::Never,
+        };
+        let keepalive = accepted.keepalive;
+        let mut driver = Self::new(Side::Server, keepalive, shared, handler, limits, recovery);
+        driver.lease(accepted.lease);
+        driver.out.attach(io);
+        driver.out.session = accepted.session.map(|(session, _)| session);
+        driver.shared.set_up(true);
+        driver.grant();
+        driver
+    }
+
+    fn new(
         side: Side,
         keepalive: KeepaliveTimer,
         shared: Arc<Shared>,
         handler: Arc<dyn Handler>,
         limits: Limits,
+        recovery: Recovery,
     ) -> Self {
         let terms = Terms {
             side,
             keepalive,
             streams_max: limits.streams,
         };
-        let connection = Connection::new(terms);
         Self {
-            out,
-            timer: Box::pin(sleep_until(deadline(&connection))),
-            connection,
+            out: Sender::new(&limits),
+            timer: Box::pin(sleep_until(now().into())),
+            connection: Connection::new(terms),
             work: FuturesUnordered::new(),
             quiet: 0,
             shared,
@@ -71,17 +143,40 @@ impl Driver {
             side,
             held: None,
             closing: false,
+            leases: Leases::new(None),
+            line: Line::Up { since: now() },
+            recovery,
+            failed: 0,
+            sweep: None,
+            _held: None,
         }
+    }
+
+    fn lease(&mut self, options: Option<LeaseOptions>) {
+        self.leases = Leases::new(options);
+        self.connection.set_leases(options.is_some());
+    }
+
+    pub(super) fn holding(mut self, held: Option<Held>) -> Self {
+        self._held = held;
+        self
     }
 
     /// Drives the connection to its end, tells everybody why it ended, and takes leave.
     pub(super) async fn run(mut self) -> Closed {
         let reason = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.shared.finish(reason.clone());
-        self.connection.drain().for_each(drop);
+        self.fail_all(&reason);
         self.work.clear();
-        // Without an end a dropped socket could reset and take our last words along.
-        let _ = timeout(LINGER, take_leave(&mut self.out.io)).await;
+        if self.out.session.take().is_some() && matches!(reason, Closed::Local) {
+            // Else the peer would wait for us to come back.
+            self.out
+                .error(StreamId::CONNECTION, ErrorCode::CONNECTION_CLOSE, "closed");
+        }
+        if let Some(mut io) = self.out.detach() {
+            // Without an end a dropped socket could reset and take our last words along.
+            let _ = timeout(LINGER, take_leave(&mut io)).await;
+        }
         reason
     }
 
@@ -100,6 +195,21 @@ impl Driver {
 
     /// One turn; false when there is nothing to do but wait.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let turned = if self.is_down() {
+            self.turn_down(cx)
+        } else {
+            match self.turn_up(cx) {
+                Err(reason) => self.lose(reason).map(|()| true),
+                turned => turned,
+            }
+        };
+        if let Ok(false) = turned {
+            return self.wait(cx);
+        }
+        turned
+    }
+
+    fn turn_up(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let mut progress = self.poll_read(cx)?;
         progress |= self.take_inbox()?;
         progress |= self.poll_work(cx);
@@ -111,17 +221,14 @@ impl Driver {
             return Err(Closed::Stalled);
         }
         progress |= full && !self.is_full();
-        if !progress {
-            self.poll_timer(cx)?;
-            if self.closing && self.is_idle() {
-                return Err(Closed::Local);
-            }
+        if !progress && self.closing && self.is_idle() {
+            return Err(Closed::Local);
         }
         Ok(progress)
     }
 
     fn is_full(&self) -> bool {
-        self.out.queued() >= OUT_HIGH
+        self.is_down() || self.out.queued() >= OUT_HIGH
     }
 
     fn is_idle(&self) -> bool {
@@ -131,25 +238,74 @@ impl Driver {
             && self.shared.is_idle()
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = now();
-            if self.held.is_some() {
-                // It is we who do not listen.
-                self.connection.heard(now);
-            }
-            match self.connection.handle_timeout(now) {
-                Timeout::Nothing => {}
-                Timeout::SendKeepalive => {
-                    self.out.keepalive(true, &[]);
-                    // The turn's flush is over.
-                    cx.waker().wake_by_ref();
-                }
-                Timeout::PeerGone => return Err(Closed::Silent),
-            }
-            self.timer.as_mut().reset(deadline(&self.connection));
+    // ---- time
+
+    /// Sets the timer for what comes first; true if something is due at once.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let next = self.next_timeout().into();
+        if next < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(next);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Ok(false);
+        }
+        if !self.is_down()
+            && let Err(reason) = self.on_timeout()
+        {
+            self.lose(reason)?;
+        }
+        // The next turn sends what is due, and comes here again.
+        let next = self.next_timeout().into();
+        self.timer.as_mut().reset(next);
+        Ok(true)
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let never = now() + Duration::from_secs(86_400);
+        if self.is_down() {
+            return self.down_until().unwrap_or(never);
+        }
+        let timeouts = [
+            self.connection.next_timeout(),
+            self.leases.next_timeout(),
+            self.sweep,
+        ];
+        timeouts.into_iter().flatten().min().unwrap_or(never)
+    }
+
+    fn on_timeout(&mut self) -> Result<(), Closed> {
+        let now = now();
+        if self.held.is_some() {
+            // It is we who do not listen.
+            self.connection.heard(now);
+        }
+        match self.connection.handle_timeout(now) {
+            Timeout::Nothing => {}
+            Timeout::SendKeepalive => self.out.keepalive(true, &[]),
+            Timeout::PeerGone => return Err(Closed::Silent),
+        }
+        self.grant();
+        if self.sweep.is_some_and(|sweep| sweep <= now) {
+            self.sweep(now);
         }
         Ok(())
+    }
+
+    /// Gives up messages that were begun too long ago.
+    fn sweep(&mut self, now: Instant) {
+        let patience = self.limits.assembly_timeout;
+        let (mut late, mut oldest) = (Vec::new(), None);
+        for (id, _, call) in self.connection.iter_mut() {
+            match call.assembling_since() {
+                Some(since) if since + patience <= now => late.push(id),
+                since => oldest = oldest.into_iter().chain(since).min(),
+            }
+        }
+        // Not at every single one of them: whoever begins many would make us look all the time.
+        self.sweep = oldest.map(|since| (since + patience).max(now + patience / 8));
+        for id in late {
+            self.give_up(id, CallError::Unfinished, UNFINISHED);
+        }
     }
 }
 
@@ -164,11 +320,6 @@ async fn take_leave(io: &mut FrameIo) -> std::io::Result<()> {
     io.shutdown().await?;
     while let Some(Ok(_)) = io.next_frame().await {}
     Ok(())
-}
-
-fn deadline(connection: &Connection<Call>) -> tokio::time::Instant {
-    let never = now() + Duration::from_secs(86_400);
-    connection.next_timeout().unwrap_or(never).into()
 }
 
 /// The runtime's clock, which tests can stop.
@@ -190,6 +341,8 @@ const OUT_HIGH: usize = 1 << 20;
 
 /// With so many more than one message the peer is given up: it asks and does not read.
 const OUT_HARD: usize = 16 << 20;
+
+const UNFINISHED: &str = "the message was begun and not finished in time";
 
 /// How long to wait for the peer's end after ours.
 const LINGER: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use futures_util::future::abortable;
 
 use super::super::call::{Call, Done, Inbound, Outbound, StopOnDrop, Work};
 use super::super::shared::{Open, Signal, Ticket};
-use super::super::{CallError, Closed, Failure, Message};
+use super::super::{CallError, Closed, Failure, Message, WithoutLease};
 use super::{Driver, FRAMES, OPENS};
 use crate::engine::{Exhausted, Sent};
 use crate::wire::{ErrorCode, Payload, Request, Side, StreamId};
@@ -28,12 +28,22 @@ impl Driver {
             if self.is_full() {
                 break;
             }
-            let Some(open) = self.shared.take_open() else {
+            // What nobody waits for any more needs no lease.
+            progress |= self.shared.drop_cancelled();
+            if self.shared.has_no_open() {
+                break;
+            }
+            let permitted = self.leases.take();
+            if permitted == Err(WithoutLease::Wait) {
+                break;
+            }
+            let Some(mut open) = self.shared.take_open() else {
                 break;
             };
             progress = true;
-            if !open.ticket.cancelled() {
-                self.open(open);
+            match permitted {
+                Ok(()) => self.open(open),
+                Err(_) => open.inbound.fail(CallError::NoLease),
             }
         }
         Ok(progress)
@@ -50,6 +60,7 @@ impl Driver {
             }
             Signal::MetadataPush(metadata, _permit) => self.out.metadata_push(&metadata),
             Signal::Unattended => self.closing = self.side == Side::Client,
+            Signal::Attach(io, resume) => return self.take_over(*io, &resume),
             Signal::Close => return Err(Closed::Local),
         }
         Ok(())
@@ -83,6 +94,7 @@ impl Driver {
             inbound,
             source,
             ticket,
+            load,
             ..
         } = open;
         let mut pieces = self.out.pieces(&message);
@@ -97,7 +109,8 @@ impl Driver {
             metadata: first.metadata.as_deref(),
             data: &first.data,
         };
-        let call = Call::new(Arc::clone(&ticket), inbound, 0);
+        let mut call = Call::new(Arc::clone(&ticket), inbound, 0);
+        call.load = Some(load);
         let id = match self.connection.open(&request, call) {
             Ok((id, _)) => id,
             Err((exhausted, mut call)) => {
@@ -135,6 +148,7 @@ impl Driver {
     fn take_done(&mut self, done: Done) {
         match done {
             Done::Quiet => self.quiet -= 1,
+            Done::Failed(id, failure) => self.fail(id, failure),
             Done::Reply(id, Ok(message)) => self.send(id, &message, true),
             Done::Reply(id, Err(failure)) | Done::Item(id, Some(Err(failure)), _) => {
                 self.fail(id, failure);
@@ -202,7 +216,7 @@ impl Driver {
         }
     }
 
-    fn fail(&mut self, id: StreamId, failure: Failure) {
+    pub(super) fn fail(&mut self, id: StreamId, failure: Failure) {
         if let Some(mut call) = self.connection.forget(id) {
             self.out.error(id, stream_code(failure.code), &failure.text);
             call.inbound.fail(failure.into());

@@ -453,15 +453,58 @@ async fn every_call_ends_when_the_connection_does() {
     assert!(near.is_closed());
 }
 
-/// A panic in a handler takes its own connection along and leaves nobody waiting.
+/// Conformance 60: a handler that fails or panics, at once or later, fails its own stream.
 #[tokio::test]
-async fn a_handler_that_panics_ends_its_connection() {
-    let handler = Responder::new().response(async |_| panic!("on purpose"));
-    let Pair { near, far, server } = pair(ConnectOptions::new(), Limits::default(), handler).await;
-    let error = near.request_response(Message::new("")).await.unwrap_err();
-    assert!(matches!(error, CallError::Closed(Closed::Peer)));
-    assert!(matches!(far.closed().await, Closed::Local));
-    assert!(server.await.unwrap_err().is_panic());
+async fn a_handler_that_panics_fails_its_own_stream() {
+    let handler = Responder::new()
+        .response(async |request: Message| match &request.data[..] {
+            b"panic" => panic!("on purpose"),
+            b"fail" => Err(Failure::application("on purpose")),
+            _ => Ok(request),
+        })
+        .stream(|request| {
+            assert!(request.data != "panic", "on purpose");
+            stream::iter(0..9).map(|at| {
+                assert!(at < 3, "on purpose");
+                Ok(Message::new(at.to_string()))
+            })
+        })
+        .fire_and_forget(async |_| panic!("on purpose"))
+        .metadata_push(|_| panic!("on purpose"));
+    let near = served_by(handler).await;
+    let failed = |error: CallError| match error {
+        CallError::Failed(failure) => failure.code,
+        other => panic!("{other}"),
+    };
+    let mut running = near
+        .request_stream(Message::new(""), Credit::exactly(1))
+        .await
+        .unwrap();
+    for bad in ["panic", "fail"] {
+        let error = near.request_response(Message::new(bad)).await.unwrap_err();
+        assert_eq!(failed(error), ErrorCode::APPLICATION_ERROR);
+    }
+    let items = near
+        .request_stream(Message::new("panic"), Credit::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        failed(collect(items).await.unwrap_err()),
+        ErrorCode::APPLICATION_ERROR
+    );
+    near.fire_and_forget(Message::new("")).await.unwrap();
+    near.metadata_push("").await.unwrap();
+    assert_eq!(
+        near.request_response(Message::new("q")).await.unwrap().data,
+        "q"
+    );
+    // The stream that ran all the while goes on, up to its own panic.
+    assert_eq!(running.next().await.unwrap().unwrap().data, "0");
+    running.request_n(9);
+    assert_eq!(
+        failed(collect(running).await.unwrap_err()),
+        ErrorCode::APPLICATION_ERROR
+    );
 }
 
 #[tokio::test]

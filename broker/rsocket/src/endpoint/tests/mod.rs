@@ -2,6 +2,13 @@
 
 mod against_frames;
 mod both_faces;
+mod flows;
+mod handshakes;
+mod leases;
+mod lifelines;
+mod links;
+mod pieces;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -11,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::net::{Body, FrameIo, memory};
-use crate::wire::{Flags, Frame, FrameType, Header, StreamId};
+use crate::wire::{ErrorCode, Flags, Frame, FrameType, Header, StreamId};
 
 const FRAME_MAX: usize = 1 << 20;
 
@@ -76,6 +83,47 @@ impl Raw {
         let mut raw = Self(server);
         assert_eq!(raw.next().await.0, FrameType::SETUP);
         (near, raw)
+    }
+
+    /// The client's side of a server of ours, before it has said anything.
+    fn dial(server: &Server) -> (Self, JoinHandle<Closed>) {
+        let (client, far) = memory(FRAME_MAX);
+        let server = server.clone();
+        (
+            Self(client),
+            tokio::spawn(async move { server.accept(far).await }),
+        )
+    }
+
+    /// SETUP 1.0, keepalive 20 s, lifetime 90 s, with these flags and perhaps a token.
+    async fn setup(&mut self, flags: Flags, token: &[u8]) {
+        let mut body = b"\0\x01\0\0\0\0\x4E\x20\0\x01\x5F\x90".to_vec();
+        if flags.contains(Flags::RESUME) {
+            body.extend_from_slice(&(token.len() as u16).to_be_bytes());
+            body.extend_from_slice(token);
+        }
+        body.extend_from_slice(b"\x01m\x01d");
+        self.send(0, FrameType::SETUP, flags, &body).await;
+    }
+
+    /// Asks for life and takes the answer: what was said before is dealt with, and nothing came back.
+    async fn quiet(&mut self) {
+        let zero = [0; 8];
+        self.send(0, FrameType::KEEPALIVE, Flags::RESPOND, &zero)
+            .await;
+        self.expect(0, FrameType::KEEPALIVE, Flags::NONE, &zero)
+            .await;
+    }
+
+    /// An ERROR with this code on this stream; its text.
+    async fn expect_error(&mut self, id: u32, code: ErrorCode) -> String {
+        let (frame_type, got_id, _, body) = self.next().await;
+        let got = u32::from_be_bytes(body[..4].try_into().unwrap());
+        assert_eq!(
+            (frame_type, got_id, ErrorCode(got)),
+            (FrameType::ERROR, id, code)
+        );
+        String::from_utf8(body[4..].to_vec()).unwrap()
     }
 
     /// The client's side of a server of ours.

@@ -105,6 +105,11 @@ impl ReplayBuffer {
         self.bytes
     }
 
+    /// Whether it is time to ask the peer what it has received, before frames are given up.
+    pub const fn is_half_full(&self) -> bool {
+        self.bytes > self.limit / 2
+    }
+
     pub fn len(&self) -> usize {
         self.frames.len()
     }

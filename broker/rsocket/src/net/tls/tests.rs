@@ -259,6 +259,28 @@ async fn a_replaced_certificate_is_for_new_connections() {
     assert_eq!(fingerprint(&living), old.fingerprint);
 }
 
+/// No handshake meets half of one certificate and half of another.
+#[tokio::test]
+async fn a_hundred_replacements_fail_no_handshake() {
+    let authority = Authority::new();
+    let both = [
+        authority.sign(&["127.0.0.1"]),
+        authority.sign(&["127.0.0.1"]),
+    ];
+    let server = server(both[0].material(ClientAuth::None));
+    let listener = bind("tls://127.0.0.1:0", &server).await;
+    let options = client(&authority, None);
+    for turn in 1..=100 {
+        let dial = connect_with(listener.uri(), FRAME_MAX, &options);
+        let accept = async { listener.accept().await.unwrap().open(FRAME_MAX).await };
+        let replace = async { server.replace(both[turn % 2].material(ClientAuth::None)) };
+        let (near, far, replaced) = tokio::join!(dial, accept, replace);
+        assert!(far.is_ok() && replaced);
+        let seen = near.unwrap().tls_identity().unwrap().fingerprint;
+        assert!(both.iter().any(|it| it.fingerprint == seen));
+    }
+}
+
 #[test]
 fn material_that_does_not_work_is_refused_with_its_part() {
     let authority = Authority::new();

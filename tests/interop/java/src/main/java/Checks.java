@@ -18,9 +18,13 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 
-/** What a requester checks, one JSON line each: {"name", "ok", "detail"}. */
+/** What a requester checks, one JSON line each: {"service", "name", "ok", "detail"}. */
 final class Checks {
   private static final int ENDLESS = Integer.MAX_VALUE;
+
+  /** Only when they are asked for. */
+  private static final List<String> ASKED = List.of("idle", "paced");
+
   private static final String TEXT = "no such order: 42 — ünïcode";
 
   private record Check(String name, int seconds, Mono<String> body) {}
@@ -31,20 +35,34 @@ final class Checks {
   private final String size;
   private final List<String> only;
   private final List<String> brief;
+  private final List<String> skip;
+  private final Duration lifetime;
 
-  Checks(RSocket peer, String service, Map<String, String> options) {
+  /** Runs what is asked for against every service of the list, {@code NAME[:ITEMS],...}. */
+  static void run(RSocket peer, Map<String, String> options) {
+    for (var spec : names(options.get("--service"))) {
+      var parts = spec.split(":");
+      int items = parts.length > 1 ? Integer.parseInt(parts[1]) : 1000;
+      new Checks(peer, parts[0], items, options).run();
+    }
+  }
+
+  private Checks(RSocket peer, String service, int items, Map<String, String> options) {
     this.peer = peer;
     this.service = service;
-    this.items = Integer.parseInt(options.getOrDefault("--items", "100000"));
+    this.items = items;
+    this.lifetime = Peer.duration(options, "--lifetime", 90_000);
     this.size = options.getOrDefault("--size", "0");
     this.only = names(options.get("--only"));
     this.brief = names(options.get("--brief"));
+    this.skip = names(options.get("--skip"));
   }
 
-  void run() {
+  private void run() {
     for (var check : all()) {
-      if (!only.isEmpty() && !only.contains(check.name)) continue;
-      int limit = brief.contains(check.name) ? 1 : check.seconds;
+      if (only.isEmpty() ? ASKED.contains(check.name) : !only.contains(check.name)) continue;
+      if (skip.contains(service + "/" + check.name)) continue;
+      int limit = brief.contains(service + "/" + check.name) ? 1 : check.seconds;
       long started = System.nanoTime();
       String line;
       try {
@@ -54,7 +72,7 @@ final class Checks {
         line = line(check.name, false, describe(Exceptions.unwrap(error), limit));
       }
       long ms = (System.nanoTime() - started) / 1_000_000;
-      System.out.println(line + ",\"ms\":" + ms + "}");
+      System.out.println(line + ",\"service\":\"" + service + "\",\"ms\":" + ms + "}");
     }
   }
 
@@ -71,15 +89,20 @@ final class Checks {
         new Check("stream-cancel", 10, cancel()),
         new Check("channel-echo", 20, channel(IntStream.range(1, 101).map(i -> i * 10))),
         new Check("channel-empty", 10, channel(IntStream.of(5, 0, 5))),
+        new Check("channel-64k", 20, channel(IntStream.of(65_536, 65_537, 65_538))),
         new Check("fnf", 10, fireAndForget()),
         new Check("error-rr", 10, refused(fail("fail"), Service.APPLICATION_ERROR, TEXT)),
         new Check("error-custom", 10, refused(fail("fail-custom"), Service.CUSTOM_ERROR, TEXT)),
         new Check("error-stream", 10, errorInStream()),
-        new Check("unknown-route", 10, refused(unknown(), 0x204, "RST-900404.*")));
+        new Check("unknown-route", 10, refused(unknown(), 0x204, "RST-900404.*")),
+        new Check("idle", 60, idle()),
+        new Check("paced", 60, paced()));
   }
 
   private Mono<byte[]> call(String method, byte[] data) {
-    return peer.requestResponse(Peer.payload(service + "." + method, data)).map(Checks::data);
+    // A request can be subscribed to once; whoever counts until a number is reached asks again.
+    return Mono.defer(() -> peer.requestResponse(Peer.payload(service + "." + method, data)))
+        .map(Checks::data);
   }
 
   private Mono<Integer> count(String method) {
@@ -175,6 +198,36 @@ final class Checks {
                             .filter(now -> now == before + 10)
                             .repeatWhenEmpty(n -> n.delayElements(Duration.ofMillis(10)))))
         .map(n -> "10 arrived");
+  }
+
+  /** Says nothing for longer than the lifetime that was announced: keepalive alone must do. */
+  private Mono<String> idle() {
+    return Mono.delay(lifetime.multipliedBy(5).dividedBy(2)).then(echo(100));
+  }
+
+  /**
+   * A slow stream that is under way when the broker is told to end; it must come whole, and then the
+   * connection must go.
+   */
+  private Mono<String> paced() {
+    var started = "{\"service\":\"" + service + "\",\"started\":\"paced\"}";
+    return Flux.defer(() -> request("paced", items + " 100"))
+        .map(data -> Integer.parseInt(new String(data)))
+        .doOnNext(
+            number -> {
+              if (number == 0) System.out.println(started);
+            })
+        .collectList()
+        .doOnNext(
+            got -> {
+              if (!got.equals(IntStream.range(0, items).boxed().toList()))
+                throw new AssertionError(got.toString());
+            })
+        .flatMap(
+            got -> {
+              var closed = peer.onClose().onErrorComplete().timeout(Duration.ofSeconds(10));
+              return closed.thenReturn(got.size() + " items, then closed");
+            });
   }
 
   private Mono<byte[]> fail(String method) {

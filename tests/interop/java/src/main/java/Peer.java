@@ -5,6 +5,7 @@ import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.CompositeByteBuf;
 import io.netty.buffer.Unpooled;
+import io.netty.handler.ssl.SslContextBuilder;
 import io.rsocket.Payload;
 import io.rsocket.RSocket;
 import io.rsocket.SocketAcceptor;
@@ -16,6 +17,7 @@ import io.rsocket.transport.ClientTransport;
 import io.rsocket.transport.netty.client.TcpClientTransport;
 import io.rsocket.transport.netty.client.WebsocketClientTransport;
 import io.rsocket.util.DefaultPayload;
+import java.io.File;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintStream;
@@ -24,6 +26,11 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
+import javax.net.ssl.SSLException;
+import reactor.netty.http.client.HttpClient;
+import reactor.netty.tcp.SslProvider;
+import reactor.netty.tcp.TcpClient;
 import reactor.util.retry.Retry;
 
 /**
@@ -38,41 +45,71 @@ public final class Peer {
   public static void main(String[] args) throws Exception {
     System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8));
     var options = options(args);
-    var broker = URI.create(options.get("--broker"));
     var service = options.get("--service");
     if (args[0].equals("respond")) {
-      var rsocket = connect(broker, service, new Service());
+      var rsocket = connect(options, service, new Service());
       rsocket
           .requestResponse(payload(service + ".ping", new byte[0]))
           .retryWhen(Retry.fixedDelay(1000, Duration.ofMillis(10)))
           .block();
       System.out.println("{\"ready\":\"" + service + "\"}");
+      rsocket
+          .onClose()
+          .onErrorComplete()
+          .doFinally(end -> System.out.println("{\"closed\":\"" + service + "\"}"))
+          .subscribe();
       // The driver holds our standard input; when it goes away, so do we.
       System.in.readAllBytes();
     } else {
-      new Checks(connect(broker, null, new RSocket() {}), service, options).run();
+      Checks.run(connect(options, null, new RSocket() {}), options);
     }
     System.exit(0);
   }
 
-  private static RSocket connect(URI broker, String name, RSocket handler) {
+  private static RSocket connect(Map<String, String> options, String name, RSocket handler) {
     var connector =
         RSocketConnector.create()
             .metadataMimeType("message/x.rsocket.composite-metadata.v0")
             .dataMimeType("application/octet-stream")
-            .keepAlive(Duration.ofSeconds(20), Duration.ofSeconds(90))
+            .keepAlive(
+                duration(options, "--keepalive", 20_000), duration(options, "--lifetime", 90_000))
             .fragment(16 * 1024)
             .acceptor(SocketAcceptor.with(handler));
     if (name != null) {
       connector.setupPayload(DefaultPayload.create(new byte[0], registration(name)));
     }
-    return connector.connect(transport(broker)).block();
+    return connector.connect(transport(options)).block();
   }
 
-  private static ClientTransport transport(URI broker) {
-    return broker.getScheme().equals("tcp")
-        ? TcpClientTransport.create(broker.getHost(), broker.getPort())
-        : WebsocketClientTransport.create(broker);
+  private static ClientTransport transport(Map<String, String> options) {
+    var broker = URI.create(options.get("--broker"));
+    var target = TcpClient.create().host(broker.getHost()).port(broker.getPort());
+    return switch (broker.getScheme()) {
+      case "tcp" -> TcpClientTransport.create(target);
+      case "tls" -> TcpClientTransport.create(target.secure(trust(options)));
+      case "wss" ->
+          WebsocketClientTransport.create(
+              HttpClient.create()
+                  .host(broker.getHost())
+                  .port(broker.getPort())
+                  .secure(trust(options)),
+              broker.getPath());
+      default -> WebsocketClientTransport.create(broker);
+    };
+  }
+
+  private static Consumer<SslProvider.SslContextSpec> trust(Map<String, String> options) {
+    try {
+      var roots = SslContextBuilder.forClient().trustManager(new File(options.get("--ca"))).build();
+      return spec -> spec.sslContext(roots);
+    } catch (SSLException error) {
+      throw new IllegalArgumentException(error);
+    }
+  }
+
+  static Duration duration(Map<String, String> options, String name, int otherwise) {
+    var value = options.get(name);
+    return Duration.ofMillis(value == null ? otherwise : Integer.parseInt(value));
   }
 
   private static byte[] registration(String name) {

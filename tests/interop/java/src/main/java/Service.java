@@ -5,6 +5,7 @@ import io.rsocket.metadata.CompositeMetadata;
 import io.rsocket.metadata.RoutingMetadata;
 import io.rsocket.util.DefaultPayload;
 import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.reactivestreams.Publisher;
 import reactor.core.publisher.Flux;
@@ -43,6 +44,7 @@ final class Service implements RSocket {
   @Override
   public Flux<Payload> requestStream(Payload payload) {
     return switch (method(payload)) {
+      case "paced" -> paced(payload.getDataUtf8().split(" "));
       case "range" -> range(payload.getDataUtf8().split(" "));
       case "forever" ->
           Flux.<Integer, Integer>generate(
@@ -76,6 +78,12 @@ final class Service implements RSocket {
               return DefaultPayload.create(
                   number + ".".repeat(Math.max(0, size - number.length())));
             });
+  }
+
+  /** The second argument is the time before each item, in milliseconds. */
+  private static Flux<Payload> paced(String[] arguments) {
+    return range(new String[] {arguments[0]})
+        .delayElements(Duration.ofMillis(Integer.parseInt(arguments[1])));
   }
 
   private static String method(Payload payload) {

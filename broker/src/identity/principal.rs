@@ -1,0 +1,148 @@
+use std::time::SystemTime;
+
+/// Who is at the other end of a connection, or asks for one call. Only this room makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub kind: Kind,
+    /// The `sub` of a token, the name of a user or of a certificate; empty for nobody.
+    pub subject: Box<str>,
+    pub service_accounts: Vec<Box<str>>,
+    pub organisations: Vec<Box<str>>,
+    pub roles: Vec<Box<str>>,
+    pub authorities: Vec<Box<str>>,
+    /// When what it showed ends; none if it does not.
+    pub expires: Option<SystemTime>,
+    /// What a list of revoked tokens may name it by.
+    pub(super) token: Option<TokenName>,
+}
+
+/// How it was found out who somebody is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nobody knows.
+    #[default]
+    Anonymous,
+    /// By a JSON Web Token.
+    Token,
+    /// By a name and a password.
+    User,
+    /// By the certificate of mutual TLS.
+    Certificate,
+    /// A part of the broker.
+    Broker,
+}
+
+/// A token without the secret in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TokenName {
+    pub(super) sha256: [u8; 32],
+    /// Its `jti`, or the `id` of a token of the archived broker.
+    pub(super) id: Option<Box<str>>,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Token => "token",
+            Self::User => "user",
+            Self::Certificate => "certificate",
+            Self::Broker => "broker",
+        }
+    }
+}
+
+impl Principal {
+    pub(super) fn new(kind: Kind, subject: impl Into<Box<str>>) -> Self {
+        Self {
+            kind,
+            subject: subject.into(),
+            service_accounts: Vec::new(),
+            organisations: Vec::new(),
+            roles: Vec::new(),
+            authorities: Vec::new(),
+            expires: None,
+            token: None,
+        }
+    }
+
+    /// Somebody who showed nothing that proves who it is.
+    pub fn anonymous() -> Self {
+        Self::new(Kind::Anonymous, "")
+    }
+
+    /// A part of the broker, which joined from inside.
+    pub fn broker() -> Self {
+        Self::new(Kind::Broker, "broker")
+    }
+
+    pub const fn is_anonymous(&self) -> bool {
+        matches!(self.kind, Kind::Anonymous)
+    }
+
+    /// The same text means the same principal, whatever token it shows; none for nobody.
+    pub fn key(&self) -> Option<String> {
+        (!self.is_anonymous()).then(|| format!("{}:{}", self.kind.as_str(), self.subject))
+    }
+
+    /// The archived broker's rule: at least one organisation and one service account in common.
+    pub fn is_kin_of(&self, other: &Self) -> bool {
+        let shared = |a: &[Box<str>], b: &[Box<str>]| a.iter().any(|name| b.contains(name));
+        self.kind == Kind::Broker
+            || other.kind == Kind::Broker
+            || (shared(&self.organisations, &other.organisations)
+                && shared(&self.service_accounts, &other.service_accounts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(organisations: &[&str], accounts: &[&str]) -> Principal {
+        let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
+        Principal {
+            organisations: names(organisations),
+            service_accounts: names(accounts),
+            ..Principal::new(Kind::Token, "app")
+        }
+    }
+
+    #[test]
+    fn kin_share_an_organisation_and_a_service_account() {
+        for (caller, responder, kin) in [
+            (member(&["1"], &["a"]), member(&["1"], &["a"]), true),
+            (
+                member(&["1", "2"], &["a", "b"]),
+                member(&["2", "3"], &["c", "b"]),
+                true,
+            ),
+            (member(&["1"], &["a"]), member(&["1"], &["b"]), false),
+            (member(&["1"], &["a"]), member(&["2"], &["a"]), false),
+            (member(&[], &[]), member(&[], &[]), false),
+            (Principal::anonymous(), Principal::anonymous(), false),
+            (Principal::anonymous(), member(&["1"], &["a"]), false),
+            (member(&[], &[]), Principal::broker(), true),
+            (Principal::broker(), Principal::anonymous(), true),
+        ] {
+            assert_eq!(
+                caller.is_kin_of(&responder),
+                kin,
+                "{caller:?} {responder:?}"
+            );
+            assert_eq!(
+                responder.is_kin_of(&caller),
+                kin,
+                "the rule has no direction"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_has_no_key_and_kinds_do_not_mix() {
+        assert_eq!(Principal::anonymous().key(), None);
+        let key = |kind| Principal::new(kind, "orders").key();
+        assert_eq!(key(Kind::Token), key(Kind::Token));
+        assert_ne!(key(Kind::Token), key(Kind::User));
+    }
+}
