@@ -1,25 +1,54 @@
 //! What a plugin failed at, copied, so that it can be tried again after the request is long gone.
 
-use jackfield_plugin_host::{Candidates, Generation, PluginError};
+use std::sync::Arc;
 
-use super::request::OwnedCall;
+use jackfield_plugin_host::{App, Applicant, Candidates, Format, Generation, PluginError, Scrape};
+
+use super::{
+    request::OwnedCall,
+    slow::{
+        Pool,
+        hooks::{AskFor, Authenticate, Tell},
+    },
+};
 
 #[derive(Clone, Debug)]
 pub(super) enum Case {
     Filter(OwnedCall),
     Select(OwnedCall, OwnedCandidates),
     Disturb(OwnedCall),
+    Authenticate(Arc<Applicant>),
+    /// Whatever a collector failed at: it is asked what to ask the app.
+    Collect(Arc<App>),
+    /// What an observer failed at is not told twice: it is told that nothing has happened.
+    Observe,
 }
 
 impl Case {
-    /// Tries it on an instance of its own; what comes of it has no effect.
-    pub(super) fn probe(&self, generation: &Generation) -> Result<(), PluginError> {
+    /// Tries it on an instance of its own; what comes of it has no effect. Waits.
+    pub(super) fn probe(
+        &self,
+        hot: Option<&Generation>,
+        slow: Option<&Pool>,
+    ) -> Result<(), PluginError> {
+        let absent = || PluginError::Unavailable("does not implement what it failed at".into());
+        let hot = || hot.ok_or_else(absent);
+        let slow = || slow.ok_or_else(absent);
         match self {
-            Self::Filter(call) => generation.probe_on_request(&call.call()).map(drop),
+            Self::Filter(call) => hot()?.probe_on_request(&call.call()).map(drop),
             Self::Select(call, candidates) => {
-                generation.probe_select(&call.call(), candidates).map(drop)
+                hot()?.probe_select(&call.call(), candidates).map(drop)
             }
-            Self::Disturb(call) => generation.probe_disturb(&call.call()).map(drop),
+            Self::Disturb(call) => hot()?.probe_disturb(&call.call()).map(drop),
+            Self::Authenticate(applicant) => slow()?.probe(Authenticate(Arc::clone(applicant))),
+            Self::Collect(app) => {
+                let scrape = Scrape {
+                    deadline_ms: 10_000,
+                    accepts: vec![Format::Text],
+                };
+                slow()?.probe(AskFor(Arc::clone(app), scrape))
+            }
+            Self::Observe => slow()?.probe(Tell(Vec::new(), 0)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use jackfield_plugin_host::{Capability, Hook};
 use serde::Serialize;
 
+use super::Outbound;
 use crate::directory::ServicePattern;
 
 /// The checked form of `[plugins]` and every `[[plugin]]`.
@@ -33,11 +34,35 @@ pub struct PluginConfig {
     /// Linear memory of one instance, in bytes.
     pub memory: u64,
     pub allow: Vec<Capability>,
+    /// For hooks that may wait.
+    pub slow: SlowConfig,
+    /// Where the import `http` may go.
+    pub outbound: Outbound,
     pub mode: Mode,
     /// Pins the component: anything else is refused.
     pub sha256: Option<[u8; 32]>,
     /// Handed to the plugin as JSON, as it is.
     pub settings: serde_json::Value,
+}
+
+/// How hooks that may wait are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowConfig {
+    /// For a whole call, the wait in the queue included.
+    pub timeout: Duration,
+    /// Calls that may wait, for each instance.
+    pub queue: usize,
+    pub instances: usize,
+}
+
+impl Default for SlowConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            queue: 64,
+            instances: 1,
+        }
+    }
 }
 
 /// Where a component comes from.

@@ -15,6 +15,7 @@ use super::{
     Decision, Disturbance, FailurePolicy, Plans, PluginConfig, PluginView, Request, Selection,
     Split, Verdict,
     request::Route,
+    slow_hooks::Observer,
     stage::{Asked, Stage},
 };
 
@@ -27,6 +28,10 @@ pub struct Chain {
     filters: Vec<Arc<Stage>>,
     selectors: Vec<Arc<Stage>>,
     disturbers: Vec<Arc<Stage>>,
+    /// And each slow one.
+    pub(super) authenticators: Vec<Arc<Stage>>,
+    pub(super) collectors: Vec<Arc<Stage>>,
+    pub(super) observers: Vec<Observer>,
     off: Vec<PluginConfig>,
     dice: Dice,
 }
@@ -41,6 +46,7 @@ impl Chain {
         deadline: Duration,
         stages: Vec<Arc<Stage>>,
         off: Vec<PluginConfig>,
+        observers: Vec<Observer>,
     ) -> Self {
         let with = |hook| {
             let stages = stages.iter();
@@ -53,6 +59,9 @@ impl Chain {
             filters: with(host::Hook::RoutingFilter),
             selectors: with(host::Hook::EndpointSelector),
             disturbers: with(host::Hook::Chaos),
+            authenticators: with(host::Hook::Authenticator),
+            collectors: with(host::Hook::MetricsCollector),
+            observers,
             stages,
             off,
             dice: Dice::default(),
@@ -60,7 +69,7 @@ impl Chain {
     }
 
     pub(super) fn empty() -> Self {
-        Self::new(0, Duration::ZERO, Vec::new(), Vec::new())
+        Self::new(0, Duration::ZERO, Vec::new(), Vec::new(), Vec::new())
     }
 
     pub const fn generation(&self) -> u64 {

@@ -9,12 +9,15 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Cache, CompileLimits, Compiler, Engine, Generation, HostCalls, Kv, Limits, Outline, Plugin,
-    PluginError, Settings,
+    Cache, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits, Outline,
+    Plugin, PluginError, Settings,
 };
 
 use super::{
-    Chain, ChainConfig, Chains, Mode, PluginConfig, PluginView, Source, builtin, stage::Stage,
+    Chain, ChainConfig, Chains, Mode, PluginConfig, PluginView, Source, builtin,
+    slow::{Outside, Pool, Threads},
+    slow_hooks::Observer,
+    stage::Stage,
 };
 
 /// Builds chains and swaps them in. Compiling takes from milliseconds to a minute: never call it on
@@ -30,6 +33,7 @@ pub struct Loader {
     /// What plugins keep in `kv`, by name: it outlives generations, and ends when the configuration no longer has the
     /// plugin.
     kvs: Mutex<HashMap<String, Arc<Kv>>>,
+    threads_of_slow: Mutex<Option<Arc<Threads>>>,
 }
 
 /// How components are compiled.
@@ -73,6 +77,7 @@ impl Loader {
             engine,
             loading,
             kvs: Mutex::default(),
+            threads_of_slow: Mutex::default(),
         }
     }
 
@@ -96,6 +101,24 @@ impl Loader {
     /// Loads every plugin as `load` does, and lets it go again.
     pub fn check(&self, config: &ChainConfig) -> Result<Vec<PluginView>, LoadErrors> {
         Ok(self.build(config, 0, 1)?.views())
+    }
+
+    /// Started with the first plugin that needs them, and kept.
+    fn slow_threads(&self) -> Result<Arc<Threads>, PluginError> {
+        let mut threads = self
+            .threads_of_slow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if threads.is_none() {
+            let started = Threads::start().map_err(|source| PluginError::Io {
+                what: "needs threads of its own".into(),
+                source,
+            })?;
+            *threads = Some(Arc::new(started));
+        }
+        Ok(Arc::clone(
+            threads.as_ref().expect("they were just started"),
+        ))
     }
 
     fn kv(&self, plugin: &str) -> Arc<Kv> {
@@ -146,9 +169,33 @@ impl Loader {
             }
         }
         match errors.is_empty() {
-            true => Ok(Chain::new(generation, config.deadline, stages, off)),
+            true => {
+                let observers = self.observers(&stages)?;
+                Ok(Chain::new(
+                    generation,
+                    config.deadline,
+                    stages,
+                    off,
+                    observers,
+                ))
+            }
             false => Err(LoadErrors(errors)),
         }
+    }
+
+    fn observers(&self, stages: &[Arc<Stage>]) -> Result<Vec<Observer>, LoadErrors> {
+        let observing = { stages.iter() }.filter(|stage| stage.plugin().implements(Hook::Events));
+        let observer = |stage: &Arc<Stage>| {
+            let threads = self.slow_threads().map_err(|fault| {
+                LoadErrors(vec![LoadError {
+                    plugin: stage.name().to_string(),
+                    source: stage.source().clone(),
+                    fault,
+                }])
+            })?;
+            Ok(Observer::start(&threads, stage, &self.chains.metrics))
+        };
+        observing.map(observer).collect()
     }
 
     /// Opened with the first plugin: a broker without plugins needs no cache.
@@ -189,12 +236,37 @@ impl Loader {
                 deadline: config.deadline,
                 memory: config.memory,
             },
-            host: Arc::clone(&self.host),
+            host: Arc::new(Outside::new(
+                Arc::clone(&self.host),
+                config.outbound.clone(),
+            )),
             kv: self.kv(&config.name),
         };
-        let generation = Generation::new(Arc::new(plugin), settings, threads)?;
+        let plugin = Arc::new(plugin);
+        let has = |hot| {
+            plugin
+                .outline()
+                .hooks
+                .iter()
+                .any(|hook| hook.is_hot() == hot)
+        };
+        let hot = has(true)
+            .then(|| Generation::new(Arc::clone(&plugin), settings.clone(), threads))
+            .transpose()?;
+        let slow = match has(false) {
+            false => None,
+            true => {
+                let threads = self.slow_threads()?;
+                Some(Pool::start(
+                    &threads,
+                    Arc::clone(&plugin),
+                    settings,
+                    config.slow,
+                )?)
+            }
+        };
         let metrics = &self.chains.metrics;
-        Ok(Stage::new(config.clone(), name, generation, metrics))
+        Ok(Stage::new(config.clone(), name, plugin, hot, slow, metrics))
     }
 }
 

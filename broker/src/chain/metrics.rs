@@ -19,6 +19,7 @@ use super::{Chain, PluginState};
 pub(super) struct Metrics {
     calls: IntCounterVec,
     duration: HistogramVec,
+    events_dropped: IntCounterVec,
 }
 
 impl Metrics {
@@ -41,10 +42,26 @@ impl Metrics {
             .buckets(BUCKETS.to_vec()),
             &["plugin", "hook"],
         )?;
+        let events_dropped = IntCounterVec::new(
+            Opts::new(
+                "jackfield_plugin_events_dropped_total",
+                "Events that a plugin was not told of, since its queue was full",
+            ),
+            &["plugin"],
+        )?;
+        registry.register(Box::new(events_dropped.clone()))?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(Snapshot::new(Arc::clone(current))?))?;
-        Ok(Self { calls, duration })
+        Ok(Self {
+            calls,
+            duration,
+            events_dropped,
+        })
+    }
+
+    pub(super) fn events_dropped(&self, plugin: &str) -> IntCounter {
+        self.events_dropped.with_label_values(&[plugin])
     }
 
     pub(super) fn of(&self, plugin: &str, hook: Hook) -> HookMetrics {

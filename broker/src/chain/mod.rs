@@ -38,6 +38,8 @@ mod loader;
 mod metrics;
 mod probe;
 mod request;
+mod slow;
+mod slow_hooks;
 mod stage;
 mod tags;
 mod verdict;
@@ -46,14 +48,20 @@ mod watch;
 
 pub use builtin::names as builtin_names;
 pub use chains::Chains;
-pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, Source};
+pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, SlowConfig, Source};
 pub use decide::{Chain, Failed};
 pub use disturb::{Disturbance, Fault, Plans};
 pub use guest_calls::GuestCalls;
 pub use instances::Instances;
-pub use jackfield_plugin_host::{Caller, Capability, Facts, Hook, Interaction, NoFacts, Selection};
+pub use jackfield_plugin_host::{
+    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Facts, Family,
+    FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall, Part, Payload,
+    Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
+};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;
+pub use slow::Outbound;
+pub use slow_hooks::{Admitted, Collector};
 pub use verdict::{Decision, Rewrite, Split, Verdict};
 pub use view::{PluginState, PluginView};
 pub use watch::Watcher;

@@ -16,12 +16,15 @@ use super::{
     metrics::{CallOutcome, HookMetrics, Metrics},
     probe,
     request::OwnedCall,
+    slow::{Missed, Pool, hooks::Ask},
 };
 
 pub(super) struct Stage {
     config: PluginConfig,
     name: Arc<str>,
-    generation: Generation,
+    plugin: Arc<Plugin>,
+    hot: Option<Generation>,
+    slow: Option<Pool>,
     circuit: Circuit,
     metrics: [Option<HookMetrics>; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
@@ -39,11 +42,12 @@ impl Stage {
     pub(super) fn new(
         config: PluginConfig,
         name: Arc<str>,
-        generation: Generation,
+        plugin: Arc<Plugin>,
+        hot: Option<Generation>,
+        slow: Option<Pool>,
         metrics: &Metrics,
     ) -> Self {
         let (circuit, last_error) = (Circuit::default(), Mutex::default());
-        let plugin = generation.plugin();
         let metrics = Hook::ALL.map(|hook| {
             plugin
                 .implements(hook)
@@ -52,7 +56,9 @@ impl Stage {
         Self {
             config,
             name,
-            generation,
+            plugin,
+            hot,
+            slow,
             circuit,
             metrics,
             last_error,
@@ -74,7 +80,7 @@ impl Stage {
         self.ask(
             Hook::RoutingFilter,
             left,
-            || self.generation.on_request(thread, call, left),
+            || self.hot().on_request(thread, call, left),
             |decision| CallOutcome::of_verdict(&decision.verdict),
             || Case::Filter(OwnedCall::of(call)),
         )
@@ -91,7 +97,7 @@ impl Stage {
         self.ask(
             Hook::EndpointSelector,
             left,
-            || self.generation.select(thread, call, candidates, left),
+            || self.hot().select(thread, call, candidates, left),
             CallOutcome::of_selection,
             || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
         )
@@ -107,10 +113,50 @@ impl Stage {
         self.ask(
             Hook::Chaos,
             left,
-            || self.generation.disturb(thread, call, left),
+            || self.hot().disturb(thread, call, left),
             CallOutcome::of_plan,
             || Case::Disturb(OwnedCall::of(call)),
         )
+    }
+
+    /// Asks a slow hook, and waits at most for the plugin's `timeout`. None: it could not answer, and its failure policy
+    /// has to.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        hook: Hook,
+        asked: impl Ask<T>,
+        outcome_of: impl FnOnce(&T) -> CallOutcome,
+        case: impl FnOnce() -> Case,
+    ) -> Option<T> {
+        if self.circuit.is_open() {
+            self.metrics(hook).skipped(CallOutcome::CircuitOpen);
+            return None;
+        }
+        let begun = Instant::now();
+        let slow = self.slow.as_ref();
+        let slow = slow.expect("only hooks that the plugin implements are asked");
+        let missed = match slow.run(asked).await {
+            Ok(answer) => {
+                self.metrics(hook)
+                    .called(outcome_of(&answer), begun.elapsed());
+                return Some(answer);
+            }
+            Err(missed) => missed,
+        };
+        match missed {
+            Missed::QueueFull => self.metrics(hook).skipped(CallOutcome::QueueFull),
+            Missed::Timeout => {
+                let limit = self.config.slow.timeout;
+                let error = PluginError::Unavailable(format!("takes longer than {limit:?}"));
+                let took = (CallOutcome::Timeout, begun.elapsed());
+                self.fell(hook, &error, took, case);
+            }
+            Missed::Failed(error) => {
+                let took = (CallOutcome::of_error(&error), begun.elapsed());
+                self.fell(hook, &error, took, case);
+            }
+        }
+        None
     }
 
     fn ask<T>(
@@ -155,8 +201,17 @@ impl Stage {
         &self.name
     }
 
+    pub(super) fn source(&self) -> &Source {
+        &self.config.source
+    }
+
     pub(super) fn plugin(&self) -> &Plugin {
-        self.generation.plugin()
+        &self.plugin
+    }
+
+    fn hot(&self) -> &Generation {
+        let hot = self.hot.as_ref();
+        hot.expect("only hooks that the plugin implements are asked")
     }
 
     pub(super) fn on_failure(&self, hook: Hook) -> FailurePolicy {
@@ -165,7 +220,7 @@ impl Stage {
 
     /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on.
     pub(super) fn probe(&self, case: &Case) -> bool {
-        match case.probe(&self.generation) {
+        match case.probe(self.hot.as_ref(), self.slow.as_ref()) {
             Ok(()) => {
                 self.circuit.close();
                 tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
@@ -196,7 +251,8 @@ impl Stage {
             generation,
             hooks: outline.hooks.iter().map(|hook| hook.name()).collect(),
             imports: outline.imports.clone(),
-            memory: self.generation.memory(),
+            memory: self.hot.as_ref().map_or(0, Generation::memory)
+                + self.slow.as_ref().map_or(0, Pool::memory),
             calls,
             failures,
             last_error: self
@@ -229,8 +285,19 @@ impl Stage {
             tracing::debug!(plugin = %self.name, "the chain's deadline passed in this plugin");
             return;
         }
-        self.metrics(hook)
-            .called(CallOutcome::of_error(error), took);
+        self.fell(hook, error, (CallOutcome::of_error(error), took), case);
+    }
+
+    /// It failed, and nobody else is to blame.
+    #[cold]
+    fn fell(
+        self: &Arc<Self>,
+        hook: Hook,
+        error: &PluginError,
+        (outcome, took): (CallOutcome, Duration),
+        case: impl FnOnce() -> Case,
+    ) {
+        self.metrics(hook).called(outcome, took);
         self.remember_error(error);
         tracing::warn!(
             plugin = %self.name,
@@ -238,7 +305,10 @@ impl Stage {
             kind = error.kind(),
             "plugin {error}"
         );
-        let fault = if killed { Fault::Kill } else { Fault::Other };
+        let fault = match error {
+            PluginError::Deadline { .. } => Fault::Kill,
+            _ => Fault::Other,
+        };
         if self.circuit.record(fault, Instant::now()) {
             tracing::error!(
                 plugin = %self.name,

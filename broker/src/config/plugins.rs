@@ -3,7 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    chain::{Capability, ChainConfig, FailurePolicy, Mode, PluginConfig, Source},
+    chain::{
+        Capability, ChainConfig, FailurePolicy, Mode, Outbound, PluginConfig, SlowConfig, Source,
+    },
     directory::ServicePattern,
 };
 
@@ -18,6 +20,8 @@ const MEMORY: u64 = 16 << 20;
 /// A component addresses 32 bits of memory.
 const MEMORY_MAX: u64 = 4 << 30;
 const NAME_MAX: usize = 64;
+const QUEUE_MAX: i64 = 65_536;
+const INSTANCES_MAX: i64 = 64;
 
 pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
     let mut plugins: Vec<PluginConfig> = Vec::new();
@@ -70,6 +74,11 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
             .size("memory", 64 << 10..=MEMORY_MAX)
             .unwrap_or(MEMORY),
         allow: capabilities(section),
+        slow: slow(section),
+        outbound: Outbound {
+            hosts: http_hosts(section),
+            private: section.boolean("http-private").unwrap_or(false),
+        },
         mode: section
             .choice("mode", &modes, &["shadow"])
             .unwrap_or(Mode::Live),
@@ -149,6 +158,39 @@ fn capabilities(section: &Section<'_>) -> Vec<Capability> {
         }
     }
     allowed
+}
+
+fn slow(section: &Section<'_>) -> SlowConfig {
+    let default = SlowConfig::default();
+    SlowConfig {
+        timeout: section.duration("timeout").unwrap_or(default.timeout),
+        queue: { section.count("queue", QUEUE_MAX) }.map_or(default.queue, |queue| queue.max(1)),
+        instances: { section.count("instances", INSTANCES_MAX) }
+            .map_or(default.instances, |instances| instances.max(1)),
+    }
+}
+
+/// `HOST` means port 443.
+fn http_hosts(section: &Section<'_>) -> Vec<(String, u16)> {
+    let mut hosts = Vec::new();
+    for item in section.list("http-hosts").unwrap_or_default() {
+        let todo = "write HOST or HOST:PORT, such as \"auth.example:443\"";
+        let (host, port) = match item.value.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !item.value.ends_with(']') => {
+                (host, port.parse().ok())
+            }
+            _ => (item.value, Some(443)),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        match port {
+            Some(port) if !host.is_empty() && host.chars().all(fits) => {
+                hosts.push((host.to_ascii_lowercase(), port));
+            }
+            _ => section.wrong("http-hosts", format!("names `{}`", item.value), todo),
+        }
+    }
+    hosts
 }
 
 fn digest(text: &str) -> Result<[u8; 32], String> {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::chain::{Capability, FailurePolicy, Mode, Source};
+use crate::chain::{Capability, FailurePolicy, Mode, SlowConfig, Source};
 
 use super::*;
 
@@ -342,6 +342,8 @@ fn a_plugin_is_read_in_full() {
         "[plugins]\nchain-deadline = \"20ms\"\n[[plugin]]\nname = \"canary\"\nfile = \"p.wasm\"\n\
          order = -3\nmatch = [\"a.*\", \"b\"]\non-failure = \"open\"\ndeadline = \"7ms\"\n\
          memory = \"2MiB\"\nallow = [\"log\", \"metrics\"]\nmode = \"off\"\n\
+         timeout = \"9s\"\nqueue = 7\ninstances = 3\nhttp-private = true\n\
+         http-hosts = [\"Auth.Example\", \"a.b:8080\", \"[::1]:99\", \"[::1]\"]\n\
          sha256 = \"00000000000000000000000000000000000000000000000000000000000000ff\"\n\
          [plugin.settings]\npercent = 30\nnested = { list = [1, 2.5, true, \"x\"] }\n",
     );
@@ -357,6 +359,21 @@ fn a_plugin_is_read_in_full() {
     assert_eq!(plugin.deadline, Duration::from_millis(7));
     assert_eq!(plugin.memory, 2 << 20);
     assert_eq!(plugin.allow, [Capability::Log, Capability::Metrics]);
+    let slow = SlowConfig {
+        timeout: Duration::from_secs(9),
+        queue: 7,
+        instances: 3,
+    };
+    assert_eq!(plugin.slow, slow);
+    let hosts = [
+        ("auth.example", 443),
+        ("a.b", 8080),
+        ("::1", 99),
+        ("::1", 443),
+    ];
+    let hosts = hosts.map(|(host, port)| (host.to_owned(), port));
+    assert_eq!(plugin.outbound.hosts, hosts);
+    assert!(plugin.outbound.private);
     assert_eq!(plugin.mode, Mode::Off);
     assert_eq!(plugin.sha256.unwrap()[31], 0xff);
     let settings = serde_json::json!({"percent": 30, "nested": {"list": [1, 2.5, true, "x"]}});

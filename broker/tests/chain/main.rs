@@ -12,6 +12,7 @@ mod circuit;
 mod hot_hooks;
 mod order;
 mod reload;
+mod slow_hooks;
 
 use std::{
     fs,
@@ -73,6 +74,8 @@ impl Fixture {
             deadline: Duration::from_millis(5),
             memory: 1 << 20,
             allow: Capability::ALL.to_vec(),
+            slow: Default::default(),
+            outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
             settings: serde_json::Value::Null,
