@@ -15,6 +15,8 @@ pub struct ChainConfig {
     pub deadline: Duration,
     /// Where compiled components are kept. Only the broker may write there.
     pub cache_dir: PathBuf,
+    /// Where components that were live, and what operators changed, are kept; none: nowhere.
+    pub kept_dir: Option<PathBuf>,
     /// In configuration order; the chain sorts by `order`, then by name.
     pub plugins: Vec<PluginConfig>,
 }
@@ -99,5 +101,7 @@ pub enum FailurePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Live,
+    /// Asked, and without effect.
+    Shadow,
     Off,
 }

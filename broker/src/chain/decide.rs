@@ -12,8 +12,7 @@ use std::{
 use jackfield_plugin_host as host;
 
 use super::{
-    Decision, Disturbance, FailurePolicy, Plans, PluginConfig, PluginView, Request, Selection,
-    Split, Verdict,
+    Decision, Disturbance, FailurePolicy, Plans, PluginView, Request, Selection, Split, Verdict,
     request::Route,
     slow_hooks::Observer,
     stage::{Asked, Stage},
@@ -32,7 +31,7 @@ pub struct Chain {
     pub(super) authenticators: Vec<Arc<Stage>>,
     pub(super) collectors: Vec<Arc<Stage>>,
     pub(super) observers: Vec<Observer>,
-    off: Vec<PluginConfig>,
+    off: Vec<PluginView>,
     dice: Dice,
 }
 
@@ -45,7 +44,7 @@ impl Chain {
         generation: u64,
         deadline: Duration,
         stages: Vec<Arc<Stage>>,
-        off: Vec<PluginConfig>,
+        off: Vec<PluginView>,
         observers: Vec<Observer>,
     ) -> Self {
         let with = |hook| {
@@ -120,8 +119,11 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.on_request(request.thread, &route.call(), *left);
+            let Asked { decision, spent } = stage.on_request(request, &route.call(), *left);
             *left = left.saturating_sub(spent);
+            if stage.is_shadow() {
+                continue;
+            }
             let Some(decision) = decision else {
                 remember = false;
                 match stage.on_failure(host::Hook::RoutingFilter) {
@@ -175,9 +177,10 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.disturb(request.thread, &route.call(), left);
+            let Asked { decision, spent } = stage.disturb(request, &route.call(), left);
             left = left.saturating_sub(spent);
             match decision {
+                _ if stage.is_shadow() => {}
                 Some(plan) => {
                     remember &= plan.remember;
                     if !plan.faults.is_empty() {
@@ -214,10 +217,10 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } =
-                stage.select(request.thread, &route.call(), candidates, left);
+            let Asked { decision, spent } = stage.select(request, &route.call(), candidates, left);
             left = left.saturating_sub(spent);
             match decision {
+                _ if stage.is_shadow() => {}
                 Some(Selection::Any) => {}
                 Some(selection) => return Ok(selection),
                 None => obey_policy(stage, host::Hook::EndpointSelector)?,
@@ -229,11 +232,7 @@ impl Chain {
     /// For operators: those that are asked in their order, then those that are off.
     pub fn views(&self) -> Vec<PluginView> {
         let live = self.stages.iter().map(|stage| stage.view(self.generation));
-        let off = self.off.iter().map(|config| PluginView {
-            generation: self.generation,
-            ..PluginView::of_config(config)
-        });
-        live.chain(off).collect()
+        live.chain(self.off.iter().cloned()).collect()
     }
 
     /// Whether a plugin from this place on has to be asked about what a split may come to.

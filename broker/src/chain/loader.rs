@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
     fmt, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,7 +14,9 @@ use jackfield_plugin_host::{
 };
 
 use super::{
-    Chain, ChainConfig, Chains, Mode, PluginConfig, PluginView, Source, builtin,
+    Chain, ChainConfig, Chains, Mode, OperationError, Override, PluginConfig, PluginView, Source,
+    builtin,
+    life::{Components, Overrides},
     slow::{Outside, Pool, Threads},
     slow_hooks::Observer,
     stage::Stage,
@@ -29,7 +31,8 @@ pub struct Loader {
     host: Arc<dyn HostCalls>,
     engine: Engine,
     /// One load at a time, so that generations appear in the order of their numbers.
-    loading: Mutex<()>,
+    /// What was loaded last.
+    loading: Mutex<Option<ChainConfig>>,
     /// What plugins keep in `kv`, by name: it outlives generations, and ends when the configuration no longer has the
     /// plugin.
     kvs: Mutex<HashMap<String, Arc<Kv>>>,
@@ -81,14 +84,54 @@ impl Loader {
         }
     }
 
-    /// Loads every plugin and swaps the chain, or changes nothing. Returns the new generation.
+    /// Loads every plugin and swaps the chain, or changes nothing. What operators changed holds over what the
+    /// configuration says. Returns the new generation.
     pub fn load(&self, config: &ChainConfig) -> Result<u64, LoadErrors> {
-        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let overrides = self.overrides(config)?;
+        self.replace(&mut loaded, config, overrides)
+    }
+
+    /// Tries a change of what operators changed: it is kept, and the chain that follows from it swapped in, or nothing
+    /// changes.
+    pub(super) fn override_with(
+        &self,
+        plugin: &str,
+        change: impl FnOnce(&mut Overrides) -> Result<(), OperationError>,
+    ) -> Result<u64, OperationError> {
+        let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let no_such = || OperationError::NoSuchPlugin(plugin.to_owned());
+        let config = loaded.clone().ok_or_else(no_such)?;
+        if !config.plugins.iter().any(|known| known.name == plugin) {
+            return Err(no_such());
+        }
+        let mut overrides = self.overrides(&config)?;
+        change(&mut overrides)?;
+        Ok(self.replace(&mut loaded, &config, overrides)?)
+    }
+
+    fn replace(
+        &self,
+        loaded: &mut Option<ChainConfig>,
+        config: &ChainConfig,
+        mut overrides: Overrides,
+    ) -> Result<u64, LoadErrors> {
         let generation = self.chains.generation() + 1;
-        let chain = self.build(config, generation, self.threads)?;
+        let chain = self.build(config, &overrides, generation, self.threads)?;
+        if let Some(dir) = &config.kept_dir {
+            for view in chain.views() {
+                if let Some(digest) = &view.digest {
+                    overrides.note_live(&view.name, digest);
+                }
+            }
+            let kept = overrides.write(&overrides_path(dir));
+            kept.map_err(|error| whole(PluginError::Unavailable(error.to_string())))?;
+            Components::new(dir).keep_only(overrides.needed());
+        }
         let plugins = chain.views().len();
         self.chains.swap(chain);
         self.forget_kvs_but_of(config);
+        *loaded = Some(config.clone());
         tracing::info!(
             code = "RST-910200",
             generation,
@@ -100,7 +143,25 @@ impl Loader {
 
     /// Loads every plugin as `load` does, and lets it go again.
     pub fn check(&self, config: &ChainConfig) -> Result<Vec<PluginView>, LoadErrors> {
-        Ok(self.build(config, 0, 1)?.views())
+        let overrides = self.overrides(config)?;
+        Ok(self.build(config, &overrides, 0, 1)?.views())
+    }
+
+    fn overrides(&self, config: &ChainConfig) -> Result<Overrides, LoadErrors> {
+        match &config.kept_dir {
+            None => Ok(Overrides::default()),
+            Some(dir) => Overrides::read(&overrides_path(dir))
+                .map_err(|error| whole(PluginError::Unavailable(error.to_string()))),
+        }
+    }
+
+    /// Where components are kept that were live once.
+    pub(super) fn components(&self) -> Result<Components, PluginError> {
+        let loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = loaded.as_ref().and_then(|config| config.kept_dir.clone());
+        let absent =
+            || PluginError::Unavailable("cannot be kept: there is no data directory".into());
+        Ok(Components::new(&dir.ok_or_else(absent)?))
     }
 
     /// Started with the first plugin that needs them, and kept.
@@ -138,6 +199,7 @@ impl Loader {
     fn build(
         &self,
         config: &ChainConfig,
+        overrides: &Overrides,
         generation: u64,
         threads: usize,
     ) -> Result<Chain, LoadErrors> {
@@ -147,17 +209,33 @@ impl Loader {
         let mut names = HashSet::new();
         let mut compiler = None;
         for plugin in plugins {
-            let stage = match plugin.mode {
+            let held = overrides.of(&plugin.name);
+            let mode = match held {
+                Some(Override { off: true, .. }) => Mode::Off,
+                _ => plugin.mode,
+            };
+            let stage = match mode {
                 _ if !names.insert(&plugin.name) => Err(PluginError::Unavailable(
                     "has the name of another plugin".into(),
                 )),
                 Mode::Off => {
-                    off.push(plugin.clone());
+                    off.push(PluginView {
+                        generation,
+                        overridden: held.cloned(),
+                        versions: overrides.history(&plugin.name).to_vec(),
+                        ..PluginView::of_config(plugin)
+                    });
                     continue;
                 }
-                Mode::Live => self
-                    .compiler(config, &mut compiler)
-                    .and_then(|compiler| self.stage(plugin, compiler, threads)),
+                Mode::Live | Mode::Shadow => {
+                    self.compiler(config, &mut compiler).and_then(|compiler| {
+                        let kept = config.kept_dir.as_deref().map(Components::new);
+                        let history = overrides.history(&plugin.name).to_vec();
+                        let stage =
+                            self.versions(plugin, held, kept.as_ref(), compiler, threads)?;
+                        Ok(stage.overridden(held.cloned(), history))
+                    })
+                }
             };
             match stage {
                 Ok(stage) => stages.push(Arc::new(stage)),
@@ -216,15 +294,44 @@ impl Loader {
         Ok(compiler.as_ref().expect("it was just put there"))
     }
 
-    fn stage(
+    /// The live version, and the one on trial beside it.
+    fn versions(
         &self,
         config: &PluginConfig,
+        held: Option<&Override>,
+        kept: Option<&Components>,
         compiler: &Compiler,
         threads: usize,
     ) -> Result<Stage, PluginError> {
-        let bytes = read(&config.source)?;
-        check_pin(config, &bytes)?;
-        let plugin = Plugin::load(&self.engine, compiler, &bytes, &config.allow)?;
+        let of_digest = |digest: &str| {
+            let absent = || PluginError::Unavailable("has no version that is kept".into());
+            kept.ok_or_else(absent)?.read(digest)
+        };
+        let bytes = match held.and_then(|held| held.digest.as_deref()) {
+            Some(digest) => of_digest(digest)?,
+            None => read(&config.source)?,
+        };
+        let stage = self.stage(config, &bytes, compiler, threads)?;
+        if let Some(kept) = kept {
+            kept.keep(&bytes)?;
+        }
+        let Some(trial) = held.and_then(|held| held.trial.as_ref()) else {
+            return Ok(stage);
+        };
+        let bytes = of_digest(&trial.digest)?;
+        let beside = self.stage(config, &bytes, compiler, threads)?;
+        Ok(stage.with_trial(beside, trial.share, &self.chains.metrics))
+    }
+
+    fn stage(
+        &self,
+        config: &PluginConfig,
+        bytes: &[u8],
+        compiler: &Compiler,
+        threads: usize,
+    ) -> Result<Stage, PluginError> {
+        check_pin(config, bytes)?;
+        let plugin = Plugin::load(&self.engine, compiler, bytes, &config.allow)?;
         let name: Arc<str> = config.name.as_str().into();
         let settings = Settings {
             name: Arc::clone(&name),
@@ -268,6 +375,19 @@ impl Loader {
         let metrics = &self.chains.metrics;
         Ok(Stage::new(config.clone(), name, plugin, hot, slow, metrics))
     }
+}
+
+fn overrides_path(dir: &Path) -> PathBuf {
+    dir.join("overrides.json")
+}
+
+/// What is wrong with no plugin in particular.
+fn whole(fault: PluginError) -> LoadErrors {
+    LoadErrors(vec![LoadError {
+        plugin: "*".into(),
+        source: Source::Builtin("*".into()),
+        fault,
+    }])
 }
 
 fn read(source: &Source) -> Result<Vec<u8>, PluginError> {

@@ -20,6 +20,7 @@ pub(super) struct Metrics {
     calls: IntCounterVec,
     duration: HistogramVec,
     events_dropped: IntCounterVec,
+    shadow: IntCounterVec,
 }
 
 impl Metrics {
@@ -49,6 +50,14 @@ impl Metrics {
             ),
             &["plugin"],
         )?;
+        let shadow = IntCounterVec::new(
+            Opts::new(
+                "jackfield_plugin_shadow_total",
+                "Answers of a version in the shadow, beside those of the live one",
+            ),
+            &["plugin", "result"],
+        )?;
+        registry.register(Box::new(shadow.clone()))?;
         registry.register(Box::new(events_dropped.clone()))?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(duration.clone()))?;
@@ -57,7 +66,14 @@ impl Metrics {
             calls,
             duration,
             events_dropped,
+            shadow,
         })
+    }
+
+    pub(super) fn shadow(&self, plugin: &str) -> ShadowMetrics {
+        ShadowMetrics(
+            Compared::ALL.map(|(_, result)| self.shadow.with_label_values(&[plugin, result])),
+        )
     }
 
     pub(super) fn events_dropped(&self, plugin: &str) -> IntCounter {
@@ -81,6 +97,30 @@ const BUCKETS: [f64; 14] = [
     0.25e-6, 0.5e-6, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3,
     10e-3,
 ];
+
+/// How often a version in the shadow says what the live one says.
+pub(super) struct ShadowMetrics([IntCounter; 3]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Same,
+    Different,
+    Failed,
+}
+
+impl Compared {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Same, "same"),
+        (Self::Different, "different"),
+        (Self::Failed, "failed"),
+    ];
+}
+
+impl ShadowMetrics {
+    pub(super) fn count(&self, compared: Compared) {
+        self.0[compared as usize].inc();
+    }
+}
 
 /// The numbers of one plugin and hook.
 pub(super) struct HookMetrics {

@@ -34,6 +34,7 @@ mod decide;
 mod disturb;
 mod guest_calls;
 mod instances;
+mod life;
 mod loader;
 mod metrics;
 mod probe;
@@ -54,14 +55,16 @@ pub use disturb::{Disturbance, Fault, Plans};
 pub use guest_calls::GuestCalls;
 pub use instances::Instances;
 pub use jackfield_plugin_host::{
-    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Facts, Family,
-    FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall, Part, Payload,
-    Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
+    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Digest, Facts,
+    Family, FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall, Part,
+    Payload, Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment,
+    Waiting,
 };
+pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;
 pub use slow::Outbound;
 pub use slow_hooks::{Admitted, Collector};
 pub use verdict::{Decision, Rewrite, Split, Verdict};
-pub use view::{PluginState, PluginView};
+pub use view::{PluginState, PluginView, TrialView};
 pub use watch::Watcher;

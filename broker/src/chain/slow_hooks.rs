@@ -44,6 +44,7 @@ impl Chain {
             let case = || Case::Authenticate(Arc::clone(&applicant));
             let hook = Hook::Authenticator;
             match stage.run(hook, asked, outcome_of_admission, case).await {
+                _ if stage.is_shadow() => {}
                 Some(Admission::Abstain) => {}
                 Some(Admission::Admit(principal)) => return Admitted::As(principal),
                 Some(Admission::Refuse(refusal)) => return Admitted::Refused(refusal),
@@ -58,8 +59,8 @@ impl Chain {
 
     /// The plugins that fetch metrics, in their order: ask each with [`Collector::ask`] until one knows the app.
     pub fn collectors(&self) -> impl Iterator<Item = Collector> {
-        self.collectors
-            .iter()
+        { self.collectors.iter() }
+            .filter(|stage| !stage.is_shadow())
             .map(|stage| Collector(Arc::clone(stage)))
     }
 }

@@ -10,13 +10,14 @@ use jackfield_plugin_host::{
 };
 
 use super::{
-    FailurePolicy, PluginConfig, PluginState, PluginView, Source,
+    FailurePolicy, Mode, Override, PluginConfig, PluginState, PluginView, Request, Source,
     case::{Case, OwnedCandidates},
     circuit::{Circuit, Fault},
-    metrics::{CallOutcome, HookMetrics, Metrics},
+    metrics::{CallOutcome, Compared, HookMetrics, Metrics, ShadowMetrics},
     probe,
     request::OwnedCall,
     slow::{Missed, Pool, hooks::Ask},
+    view::TrialView,
 };
 
 pub(super) struct Stage {
@@ -28,6 +29,17 @@ pub(super) struct Stage {
     circuit: Circuit,
     metrics: [Option<HookMetrics>; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
+    trial: Option<Trial>,
+    overridden: Option<Override>,
+    versions: Vec<String>,
+}
+
+/// Another version of the same plugin beside the live one.
+struct Trial {
+    stage: Arc<Stage>,
+    /// Of 10000 connections; none: in the shadow.
+    share: Option<u32>,
+    compared: ShadowMetrics,
 }
 
 /// What asking came to.
@@ -45,13 +57,13 @@ impl Stage {
         plugin: Arc<Plugin>,
         hot: Option<Generation>,
         slow: Option<Pool>,
-        metrics: &Metrics,
+        metrics_of: &Metrics,
     ) -> Self {
         let (circuit, last_error) = (Circuit::default(), Mutex::default());
         let metrics = Hook::ALL.map(|hook| {
             plugin
                 .implements(hook)
-                .then(|| metrics.of(&config.name, hook))
+                .then(|| metrics_of.of(&config.name, hook))
         });
         Self {
             config,
@@ -62,6 +74,75 @@ impl Stage {
             circuit,
             metrics,
             last_error,
+            trial: None,
+            overridden: None,
+            versions: Vec::new(),
+        }
+    }
+
+    /// With another version beside it.
+    pub(super) fn with_trial(
+        mut self,
+        beside: Self,
+        share: Option<u32>,
+        metrics: &Metrics,
+    ) -> Self {
+        self.trial = Some(Trial {
+            stage: Arc::new(beside),
+            share,
+            compared: metrics.shadow(&self.name),
+        });
+        self
+    }
+
+    /// As operators changed it, with the versions that can be gone back to.
+    pub(super) fn overridden(mut self, held: Option<Override>, versions: Vec<String>) -> Self {
+        (self.overridden, self.versions) = (held, versions);
+        self
+    }
+
+    /// Asked, and without effect.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.config.mode == Mode::Shadow
+    }
+
+    /// The version that decides for this connection: always the same one, unless it fails.
+    fn version(self: &Arc<Self>, link: u64) -> &Arc<Self> {
+        match &self.trial {
+            Some(Trial {
+                stage,
+                share: Some(share),
+                ..
+            }) if point_of(link) < *share && !stage.circuit.is_open() => stage,
+            _ => self,
+        }
+    }
+
+    /// The version that is asked as well, without effect.
+    fn shadow(&self) -> Option<&Trial> {
+        self.trial.as_ref().filter(|trial| trial.share.is_none())
+    }
+
+    /// Asks the version of the connection, and the one in the shadow after it.
+    fn both<T: PartialEq>(
+        self: &Arc<Self>,
+        link: u64,
+        left: Duration,
+        ask: impl Fn(&Arc<Self>, Duration) -> Asked<T>,
+    ) -> Asked<T> {
+        let asked = ask(self.version(link), left);
+        let Some(shadow) = self.shadow() else {
+            return asked;
+        };
+        let in_the_shadow = ask(&shadow.stage, left.saturating_sub(asked.spent));
+        shadow.compared.count(match &in_the_shadow.decision {
+            None => Compared::Failed,
+            other if *other == asked.decision => Compared::Same,
+            Some(_) => Compared::Different,
+        });
+        Asked {
+            decision: asked.decision,
+            spent: asked.spent + in_the_shadow.spent,
         }
     }
 
@@ -73,50 +154,56 @@ impl Stage {
     /// Asks the hook `routing-filter`; `left` is what remains of the chain's deadline.
     pub(super) fn on_request(
         self: &Arc<Self>,
-        thread: usize,
+        request: &Request<'_>,
         call: &Call<'_>,
         left: Duration,
     ) -> Asked<Decision> {
-        self.ask(
-            Hook::RoutingFilter,
-            left,
-            || self.hot().on_request(thread, call, left),
-            |decision| CallOutcome::of_verdict(&decision.verdict),
-            || Case::Filter(OwnedCall::of(call)),
-        )
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::RoutingFilter,
+                left,
+                || version.hot().on_request(request.thread, call, left),
+                |decision| CallOutcome::of_verdict(&decision.verdict),
+                || Case::Filter(OwnedCall::of(call)),
+            )
+        })
     }
 
     /// Asks the hook `endpoint-selector`.
     pub(super) fn select(
         self: &Arc<Self>,
-        thread: usize,
+        request: &Request<'_>,
         call: &Call<'_>,
         candidates: &dyn Candidates,
         left: Duration,
     ) -> Asked<Selection> {
-        self.ask(
-            Hook::EndpointSelector,
-            left,
-            || self.hot().select(thread, call, candidates, left),
-            CallOutcome::of_selection,
-            || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
-        )
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::EndpointSelector,
+                left,
+                || version.hot().select(request.thread, call, candidates, left),
+                CallOutcome::of_selection,
+                || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
+            )
+        })
     }
 
     /// Asks the hook `chaos`.
     pub(super) fn disturb(
         self: &Arc<Self>,
-        thread: usize,
+        request: &Request<'_>,
         call: &Call<'_>,
         left: Duration,
     ) -> Asked<Plan> {
-        self.ask(
-            Hook::Chaos,
-            left,
-            || self.hot().disturb(thread, call, left),
-            CallOutcome::of_plan,
-            || Case::Disturb(OwnedCall::of(call)),
-        )
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::Chaos,
+                left,
+                || version.hot().disturb(request.thread, call, left),
+                CallOutcome::of_plan,
+                || Case::Disturb(OwnedCall::of(call)),
+            )
+        })
     }
 
     /// Asks a slow hook, and waits at most for the plugin's `timeout`. None: it could not answer, and its failure policy
@@ -246,8 +333,17 @@ impl Stage {
             size: Some(outline.size),
             state: match self.circuit.is_open() {
                 true => PluginState::Open,
+                false if self.is_shadow() => PluginState::Shadow,
                 false => PluginState::Live,
             },
+            overridden: self.overridden.clone(),
+            versions: self.versions.clone(),
+            trial: self.trial.as_ref().map(|trial| TrialView {
+                digest: trial.stage.plugin().outline().digest.to_string(),
+                share: trial.share,
+                open: trial.stage.circuit.is_open(),
+                last_error: trial.stage.last_error(),
+            }),
             generation,
             hooks: outline.hooks.iter().map(|hook| hook.name()).collect(),
             imports: outline.imports.clone(),
@@ -255,11 +351,7 @@ impl Stage {
                 + self.slow.as_ref().map_or(0, Pool::memory),
             calls,
             failures,
-            last_error: self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_error: self.last_error(),
             ..PluginView::of_config(&self.config)
         }
     }
@@ -319,6 +411,12 @@ impl Stage {
         }
     }
 
+    fn last_error(&self) -> Option<String> {
+        { self.last_error.lock() }
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     fn remember_error(&self, error: &PluginError) {
         let mut last = self
             .last_error
@@ -326,6 +424,13 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner);
         *last = Some(error.to_string());
     }
+}
+
+/// Of 10000, the same for the same connection; connections are numbered in turn, so they are mixed first.
+const fn point_of(link: u64) -> u32 {
+    let mixed = (link ^ (link >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    ((mixed ^ (mixed >> 33)) % 10_000) as u32
 }
 
 impl PluginView {
@@ -352,6 +457,9 @@ impl PluginView {
             calls: 0,
             failures: 0,
             last_error: None,
+            overridden: None,
+            versions: Vec::new(),
+            trial: None,
         }
     }
 }

@@ -138,7 +138,7 @@ pub const KEYS: &[Key] = &[
     key("plugin[].instances", "1", Now, Live, "hooks that may wait: how many calls at once"),
     key("plugin[].http-hosts", "[]", Now, Live, "hosts that the import http may reach: HOST or HOST:PORT"),
     key("plugin[].http-private", "false", Now, Live, "whether http may reach loopback and private addresses"),
-    key("plugin[].mode", "\"live\"", Now, Live, "live or off"),
+    key("plugin[].mode", "\"live\"", Now, Live, "live, shadow or off"),
     key("plugin[].sha256", "", Now, Live, "pins the component: anything else is refused"),
     key("plugin[].settings", "", Free, Live, "handed to the plugin as it is"),
 ];

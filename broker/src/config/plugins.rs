@@ -41,6 +41,7 @@ pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
             .duration("chain-deadline")
             .unwrap_or(CHAIN_DEADLINE),
         cache_dir: data_dir.join("cache"),
+        kept_dir: Some(data_dir.join("plugins")),
         plugins,
     }
 }
@@ -59,7 +60,11 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
         ("open", FailurePolicy::Open),
         ("closed", FailurePolicy::Closed),
     ];
-    let modes = [("live", Mode::Live), ("off", Mode::Off)];
+    let modes = [
+        ("live", Mode::Live),
+        ("shadow", Mode::Shadow),
+        ("off", Mode::Off),
+    ];
     let order = section.integer("order", i64::from(i32::MIN)..=i64::from(i32::MAX));
     Some(PluginConfig {
         name: name?.value,
@@ -79,9 +84,7 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
             hosts: http_hosts(section),
             private: section.boolean("http-private").unwrap_or(false),
         },
-        mode: section
-            .choice("mode", &modes, &["shadow"])
-            .unwrap_or(Mode::Live),
+        mode: section.choice("mode", &modes, &[]).unwrap_or(Mode::Live),
         sha256: section.read("sha256", digest).map(|placed| placed.value),
         settings: checked_settings(section),
     })

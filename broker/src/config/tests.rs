@@ -234,11 +234,6 @@ fn errors_say_where_what_and_what_to_do() {
             "jackfield.toml:1:1: routing.service.match is missing; add match = \"com.example.*\"",
         ),
         (
-            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nmode = \"shadow\"\n",
-            "jackfield.toml:4:8: plugin.mode is `shadow`; that is not supported by this version, \
-             write \"live\" or \"off\"",
-        ),
-        (
             "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nallow = [\"log\", \"moon\"]\n",
             "jackfield.toml:4:9: plugin.allow names `moon`, which is no capability; write some of \
              \"log\", \"metrics\", \"kv\", \"directory\", \"clock\", \"random\", \"call\", \"http\"",

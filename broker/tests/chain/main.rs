@@ -10,6 +10,7 @@ mod guests;
 mod builtin;
 mod circuit;
 mod hot_hooks;
+mod life;
 mod order;
 mod reload;
 mod slow_hooks;
@@ -51,6 +52,7 @@ impl Fixture {
         let config = ChainConfig {
             deadline: Duration::from_secs(1),
             cache_dir: dir.path().join("cache"),
+            kept_dir: Some(dir.path().join("plugins")),
             plugins: Vec::new(),
         };
         Self {
