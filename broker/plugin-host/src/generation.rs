@@ -141,7 +141,8 @@ impl Generation {
         hook: impl FnOnce(&mut Instance, Duration) -> Result<T, PluginError>,
     ) -> Outcome<T> {
         let begun = Instant::now();
-        let cell = &self.cells[thread % self.cells.len()];
+        // Threads are numbered from 0; a division would cost more than this.
+        let cell = self.cells.get(thread).unwrap_or(&self.cells[0]);
         let taken = match cell.take() {
             Some(instance) => Ok(instance),
             None => self.start().map(Box::new),
