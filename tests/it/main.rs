@@ -3,6 +3,7 @@
 mod attacks;
 mod broker;
 mod conformance;
+mod cutter;
 mod floors;
 mod interop;
 mod process;

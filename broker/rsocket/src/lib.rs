@@ -18,3 +18,8 @@ pub mod metadata;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod wire;
+
+/// The example of the README is compiled and run.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,7 +22,7 @@
 //! - Nothing on the request path locks, waits or allocates for plugins that are not asked.
 //! - Only a probe, off the data plane, closes an open circuit.
 //!
-//! Looks down at: `directory` (service patterns), `jackfield-plugin-host`. Looked at by: `relay`,
+//! Looks down at: `directory` (service patterns, candidates), `identity` (principals), `jackfield-plugin-host`. Looked at by: `relay`,
 //! `admin`, `server`.
 
 mod builtin;
@@ -32,6 +32,7 @@ mod circuit;
 mod config;
 mod decide;
 mod disturb;
+mod facts;
 mod guest_calls;
 mod instances;
 mod life;
@@ -52,6 +53,7 @@ pub use chains::Chains;
 pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, SlowConfig, Source};
 pub use decide::{Chain, Failed};
 pub use disturb::{Disturbance, Fault, Plans};
+pub use facts::CallerFacts;
 pub use guest_calls::GuestCalls;
 pub use instances::Instances;
 pub use jackfield_plugin_host::{

@@ -32,14 +32,23 @@ pub(super) struct BrokerArgs {
     /// With tls and wss: the name in the broker's certificate, when it is not the host of the URI
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+    /// A token to authenticate with
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "JACKFIELD_BEARER",
+        hide_env_values = true
+    )]
+    bearer: Option<String>,
 }
 
 impl BrokerArgs {
     pub(super) async fn connect(
         &self,
-        options: ConnectOptions,
+        mut options: ConnectOptions,
         limit: Duration,
     ) -> Result<Requester, Failure> {
+        options.token.clone_from(&self.bearer);
         let dial = self.dial_options()?;
         let connecting = async {
             let io = connect_with(&self.broker, options.limits.frame, &dial).await?;

@@ -29,6 +29,7 @@ mod respond;
 mod run;
 mod settings;
 mod show;
+mod token;
 mod wasm_toolchain;
 
 #[cfg(test)]
@@ -78,6 +79,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(show::ConfigCommand),
+    /// Tokens for development: make, look into
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Compile a component from standard input to standard output, within limits
@@ -115,6 +119,7 @@ impl Command {
             Self::Explain(command) => command.run(),
             Self::Doctor(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::Token(command) => command.run(),
             Self::Completion(command) => command.run(),
             Self::Compile(command) => command.run(),
         }

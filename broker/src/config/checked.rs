@@ -10,12 +10,14 @@ use jackfield_rsocket::engine::lease::LeasePolicy;
 use crate::{
     chain::ChainConfig,
     directory::Balance,
+    identity,
     relay::{Limits, Routing, ServiceRule},
     telemetry,
 };
 
 use super::{
     address::{HostPort, check_advertised},
+    auth,
     layers::Surroundings,
     listeners::{self, Listener, Socket},
     plugins,
@@ -38,6 +40,7 @@ pub struct Config {
     pub memory: MemoryLimit,
     pub limits: Limits,
     pub routing: Routing,
+    pub auth: identity::Config,
     pub cluster: Cluster,
     pub plugins: ChainConfig,
 }
@@ -137,6 +140,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         routing: routing(reader),
         cluster: cluster(reader),
         plugins: plugins::check(reader, &node.data_dir),
+        auth: auth::auth(reader),
         node,
     }
 }
@@ -200,16 +204,15 @@ fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
 /// Whether listeners beyond loopback are allowed, and the words for when they are not.
 pub(super) struct Public {
     allowed: bool,
+    /// RSocket lets nobody in without credentials. HTTP does not ask for any.
+    pub(super) authenticated: bool,
 }
 
 impl Public {
     fn check(reader: &Reader<'_>) -> Self {
         let auth = reader.section("auth");
-        if auth.boolean("required") == Some(true) {
-            let todo = "set it to false and keep the listeners on loopback or a trusted network";
-            auth.wrong("required", "= true is not supported by this version", todo);
-        }
         Self {
+            authenticated: auth.boolean("required") == Some(true),
             allowed: auth.boolean("allow-public-without-auth").unwrap_or(false),
         }
     }

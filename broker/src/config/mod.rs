@@ -8,9 +8,10 @@
 //! - a key that does not exist, or belongs to a later version, is an error
 //! - nothing here opens a socket, creates a file or changes the process; certificates are read, and checked
 //!
-//! Looks down at: relay, chain, directory, telemetry (their configuration types). Looked at by: server, cli.
+//! Looks down at: relay, chain, identity, directory, telemetry (their configuration types). Looked at by: server, cli.
 
 mod address;
+mod auth;
 mod checked;
 mod keys;
 mod layers;
@@ -103,6 +104,7 @@ impl Loaded {
                 level: self.config.log.level,
                 format: old.log.format,
             },
+            auth: self.config.auth,
             routing: self.config.routing,
             plugins: self.config.plugins,
             listeners: listeners::renew(old.listeners, &self.config.listeners),

@@ -201,6 +201,11 @@ impl<'a> Section<'a> {
         self.table?.get(key).map(|entry| &entry.node)
     }
 
+    /// Whether anything of it was written.
+    pub(super) fn is_written(&self) -> bool {
+        self.table.is_some_and(|table| !table.is_empty())
+    }
+
     /// The place of the key, else of the section; for what is missing or does not fit.
     pub(super) fn place_of(&self, key: &str) -> Option<&'a Place> {
         self.node(key).map(|node| &node.place).or(self.place)

@@ -122,7 +122,8 @@ fn errors_say_where_what_and_what_to_do() {
         (
             "[auth]\ncolour = 1\n",
             "jackfield.toml:2:1: unknown key `colour` in [auth]; \
-             known here: required, allow-public-without-auth, jwt",
+             known here: required, allow-public-without-auth, per-request, revoked-file, jwt, simple, \
+             tls, rule",
         ),
         (
             "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nordr = 1\n",
@@ -167,13 +168,46 @@ fn errors_say_where_what_and_what_to_do() {
         ),
         (
             "[auth]\nrequired = true\n",
-            "jackfield.toml:2:12: auth.required = true is not supported by this version; \
-             set it to false and keep the listeners on loopback or a trusted network",
+            "jackfield.toml:2:12: auth.required is true, and there is no way to do it; add keys to \
+             [auth.jwt], users-file to [auth.simple], or enabled = true to [auth.tls]",
         ),
         (
-            "[auth.jwt]\nissuer = \"x\"\n",
-            "jackfield.toml:1:7: auth.jwt is not supported by this version; \
-             leave it out, and keep the listeners on loopback or a trusted network",
+            "[auth.jwt]\nkeys = [\"p.wasm\"]\n",
+            "jackfield.toml:2:9: auth.jwt.keys names `p.wasm`, which holds no public key; name a file \
+             with a PUBLIC KEY in PEM or DER",
+        ),
+        (
+            "[auth.jwt]\njwks-url = \"http://id.example/\"\n",
+            "jackfield.toml:2:12: auth.jwt.jwks-url is `http://id.example/`; write an https:// URL; \
+             http:// is for loopback only",
+        ),
+        (
+            "[auth.jwt]\nclock-skew = \"6m\"\n",
+            "jackfield.toml:2:14: auth.jwt.clock-skew is longer than 5m; set the clocks right instead",
+        ),
+        (
+            "[auth.jwt]\nprofile = \"strikt\"\n",
+            "jackfield.toml:2:11: auth.jwt.profile is `strikt`; did you mean `strict`? known: strict, \
+             alibaba",
+        ),
+        (
+            "[auth]\nrevoked-file = \"gone\"\n",
+            "jackfield.toml:2:16: auth.revoked-file is `gone`, which cannot be read: No such file or \
+             directory (os error 2); name a file that the broker's user may read",
+        ),
+        (
+            "[[auth.rule]]\nservice = \"a\"\n",
+            "jackfield.toml:1:1: auth.rule.allow is missing, and deny too; add allow = [\"call\"] or \
+             deny = [\"call\"]",
+        ),
+        (
+            "[[auth.rule]]\nallow = [\"call\", \"fly\"]\n",
+            "jackfield.toml:2:9: auth.rule.allow names no right, or one that does not exist; write \
+             \"call\", \"publish\", \"observe\", or several of them",
+        ),
+        (
+            "[[auth.rule]]\nallow = [\"call\"]\ndeny = [\"call\"]\n",
+            "jackfield.toml:3:8: auth.rule.deny is set, and allow too; write two rules",
         ),
         (
             "[[listen]]\nuri = \"http://127.0.0.1:9999\"\n",
@@ -463,9 +497,9 @@ fn variables_and_flags_are_named_in_errors() {
             "flag --set limits.frame: limits.frame is 1; write a size from 64 to 16777215",
         ),
         (
-            Case::new("").flag("auth.jwt=x"),
-            "flag --set auth.jwt: auth.jwt is not supported by this version; leave it out, \
-             and keep the listeners on loopback or a trusted network",
+            Case::new("").flag("routing.idle-timeout=x"),
+            "flag --set routing.idle-timeout: routing.idle-timeout is not supported by this version; \
+             leave it out: a stream may pause as long as its connection lives",
         ),
     ] {
         assert_eq!(case.problems(), message);
@@ -550,6 +584,44 @@ fn a_named_file_must_exist() {
         problems.starts_with("other.toml: cannot be read: "),
         "{problems}"
     );
+}
+
+#[test]
+fn auth_is_read_in_full() {
+    let text = "[auth]\nrequired = true\nrevoked-file = \"empty\"\n[auth.jwt]\nprofile = \"alibaba\"\n\
+                issuer = \"me\"\nkeys = [\"key.pub\"]\n[auth.simple]\nusers-file = \"empty\"\n\
+                [[auth.rule]]\ndeny = [\"call\", \"publish\"]\nservice = [\"a.*\", \"b\"]\nmethod = \"c\"\n\
+                role = [\"r\"]\nauthority = \"w\"\nsubject = \"s\"\n[[listen]]\nuri = \"tcp://0.0.0.0:1\"\n";
+    let case = with_auth_files(Case::new(text));
+    let (folder, config) = (case.folder.path().to_owned(), case.config());
+    let auth = config.auth;
+    assert!(auth.required && !auth.per_request);
+    assert_eq!(auth.revoked, Some(folder.join("empty")));
+    assert_eq!(auth.users, Some(folder.join("empty")));
+    let jwt = auth.jwt.unwrap();
+    assert_eq!(jwt.profile, crate::identity::Profile::Alibaba);
+    assert_eq!(jwt.issuer, "me");
+    assert!(
+        jwt.audience.is_empty(),
+        "the alibaba profile does not look at it"
+    );
+    assert_eq!(jwt.keys, [folder.join("key.pub")]);
+    let rule = &auth.rules[0];
+    assert_eq!(rule.effect, crate::identity::Effect::Deny);
+    assert_eq!((rule.rights.len(), rule.services.len()), (2, 2));
+    assert_eq!(rule.roles, ["r"]);
+    assert_eq!(rule.authorities, ["w"]);
+    // Who is asked for credentials may listen to everybody; HTTP asks for none.
+    let text = text.replace(
+        "[[listen]]\nuri = \"tcp",
+        "[http]\nlisten = \"0.0.0.0:1\"\n[[listen]]\nuri = \"tcp",
+    );
+    let problems = with_auth_files(Case::new(&text)).problems();
+    assert!(
+        problems.contains("http.listen binds 0.0.0.0:1"),
+        "{problems}"
+    );
+    assert!(!problems.contains("listen.uri binds"), "{problems}");
 }
 
 #[test]
@@ -639,7 +711,85 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("limits.parked-bytes", "[limits]\nparked-bytes = 4096"),
     ("lease.requests", "[lease]\nrequests = 7"),
     ("lease.ttl", "[lease]\nttl = \"1s\""),
-    ("auth.required", ""),
+    (
+        "auth.required",
+        "[auth]\nrequired = true\n[auth.tls]\nenabled = true",
+    ),
+    ("auth.per-request", "[auth]\nper-request = true"),
+    ("auth.revoked-file", "[auth]\nrevoked-file = \"empty\""),
+    ("auth.jwt.keys", "[auth.jwt]\nkeys = [\"key.pub\"]"),
+    (
+        "auth.jwt.profile",
+        "[auth.jwt]\nkeys = [\"key.pub\"]\nprofile = \"alibaba\"",
+    ),
+    (
+        "auth.jwt.issuer",
+        "[auth.jwt]\nkeys = [\"key.pub\"]\nissuer = \"me\"",
+    ),
+    (
+        "auth.jwt.audience",
+        "[auth.jwt]\nkeys = [\"key.pub\"]\naudience = [\"me\"]",
+    ),
+    (
+        "auth.jwt.clock-skew",
+        "[auth.jwt]\nkeys = [\"key.pub\"]\nclock-skew = \"1s\"",
+    ),
+    ("auth.jwt.jwks-file", "[auth.jwt]\njwks-file = \"set.json\""),
+    (
+        "auth.jwt.jwks-url",
+        "[auth.jwt]\njwks-url = \"https://id.example/\"",
+    ),
+    (
+        "auth.jwt.jwks-ca",
+        "[auth.jwt]\njwks-url = \"https://id.example/\"\njwks-ca = \"key.pub\"",
+    ),
+    (
+        "auth.jwt.jwks-refresh",
+        "[auth.jwt]\njwks-url = \"https://id.example/\"\njwks-refresh = \"1m\"",
+    ),
+    (
+        "auth.simple.users-file",
+        "[auth.simple]\nusers-file = \"empty\"",
+    ),
+    ("auth.tls.enabled", "[auth.tls]\nenabled = true"),
+    (
+        "auth.tls.organisations",
+        "[auth.tls]\nenabled = true\norganisations = [\"1\"]",
+    ),
+    (
+        "auth.tls.service-accounts",
+        "[auth.tls]\nenabled = true\nservice-accounts = [\"a\"]",
+    ),
+    (
+        "auth.tls.roles",
+        "[auth.tls]\nenabled = true\nroles = [\"a\"]",
+    ),
+    (
+        "auth.tls.authorities",
+        "[auth.tls]\nenabled = true\nauthorities = [\"a\"]",
+    ),
+    ("auth.rule[].allow", "[[auth.rule]]\nallow = [\"call\"]"),
+    ("auth.rule[].deny", "[[auth.rule]]\ndeny = [\"call\"]"),
+    (
+        "auth.rule[].service",
+        "[[auth.rule]]\nallow = [\"observe\"]\nservice = \"a\"",
+    ),
+    (
+        "auth.rule[].method",
+        "[[auth.rule]]\nallow = [\"call\"]\nmethod = \"a\"",
+    ),
+    (
+        "auth.rule[].subject",
+        "[[auth.rule]]\nallow = [\"call\"]\nsubject = \"a\"",
+    ),
+    (
+        "auth.rule[].role",
+        "[[auth.rule]]\nallow = [\"call\"]\nrole = \"a\"",
+    ),
+    (
+        "auth.rule[].authority",
+        "[[auth.rule]]\nallow = [\"call\"]\nauthority = \"a\"",
+    ),
     ("auth.allow-public-without-auth", ""),
     ("cluster.brokers", "[cluster]\nbrokers = [\"tcp://a:1\"]"),
     ("routing.balance", "[routing]\nbalance = \"random\""),
@@ -662,10 +812,19 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The files that cases of `[auth]` name.
+fn with_auth_files(case: Case) -> Case {
+    let key = crate::identity::new_key().unwrap();
+    let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    case.file("key.pub", &key.public)
+        .file("set.json", set)
+        .file("empty", "")
+}
+
 #[test]
 fn every_key_is_read() {
     let show = |text: &str| {
-        let case = Case::new(text);
+        let case = with_auth_files(Case::new(text));
         format!("{:?}", case.config()).replace(&*case.folder.path().to_string_lossy(), "")
     };
     let default = show("");

@@ -26,6 +26,19 @@ pub struct App {
     pub power: u32,
     pub metadata: BTreeMap<String, String>,
     pub connected_at_ms: u64,
+    /// The principal it belongs to; none if nobody knows.
+    pub owner: Option<String>,
+}
+
+impl App {
+    /// Whether a connection that says it is this application may be believed: the same principal,
+    /// or the same address where nobody knows who either is.
+    pub(super) fn is_same_owner(&self, other: &Self) -> bool {
+        match (&self.owner, &other.owner) {
+            (None, None) => self.remote == other.remote,
+            (one, other) => one == other,
+        }
+    }
 }
 
 /// One application on one connection.

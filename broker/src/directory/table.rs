@@ -21,7 +21,7 @@ pub const COALESCE: Duration = Duration::from_millis(2);
 /// Why an application is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RegisterError {
-    #[error("an application with uuid {0} is connected from another address")]
+    #[error("another application with uuid {0} is connected")]
     UuidTaken(String),
 }
 
@@ -122,8 +122,8 @@ impl<H> Directory<H> {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Lets an application in. One with the same uuid from the same address is its own earlier
-    /// connection and gives way.
+    /// Lets an application in. One with the same uuid of the same owner (nobody known: from the same
+    /// address) is its own earlier connection and gives way.
     pub fn register(
         &self,
         app: App,
@@ -134,7 +134,7 @@ impl<H> Directory<H> {
         let earlier = table.by_uuid.get(&app.uuid).cloned();
         if earlier
             .as_ref()
-            .is_some_and(|earlier| earlier.app.remote != app.remote)
+            .is_some_and(|earlier| !earlier.app.is_same_owner(&app))
         {
             return Err(RegisterError::UuidTaken(app.uuid));
         }
@@ -335,6 +335,7 @@ mod tests {
             power: 1,
             metadata: BTreeMap::from([("zone".into(), format!("z{ip}"))]),
             connected_at_ms: 0,
+            owner: None,
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     certificate,
     config::Config,
     denied::Denied,
-    jwt::token_hash,
+    jwt::{JwksSource, token_hash},
     keys::Key,
     metrics::Metrics,
     policy::{Judgement, Right},
@@ -56,7 +56,7 @@ pub struct Identity {
     fetched: Mutex<Fetched>,
     pub(super) metrics: Metrics,
     lines: RateLimit,
-    passwords: Semaphore,
+    passwords: Arc<Semaphore>,
     /// Somebody wants the key set fetched.
     pub(super) keys_wanted: Notify,
     /// Counts answers to that, good and bad.
@@ -78,7 +78,7 @@ impl Identity {
             fetched: Mutex::default(),
             metrics: Metrics::register(registry)?,
             lines: RateLimit::default(),
-            passwords: Semaphore::new(PASSWORDS_MAX),
+            passwords: Arc::new(Semaphore::new(PASSWORDS_MAX)),
             keys_wanted: Notify::new(),
             keys_tried: watch::Sender::new(0),
         })
@@ -165,13 +165,9 @@ impl Identity {
             return found.principal;
         }
         self.metrics.ok_without_expiry.inc();
-        if found.fresh && self.may_log("RST-910406") {
+        if found.fresh && self.may_log("without expiry") {
             let subject = &found.principal.subject;
-            tracing::warn!(
-                code = "RST-910406",
-                subject,
-                "a token without expiry was accepted"
-            );
+            tracing::warn!(subject, "a token without expiry was accepted");
         }
         found.principal
     }
@@ -199,14 +195,18 @@ impl Identity {
             self.metrics.ok.inc();
             return Ok(principal);
         }
-        let permit = timeout(PATIENCE, self.passwords.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
+        let permit = timeout(PATIENCE, Arc::clone(&self.passwords).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(Denied::Busy);
         };
         let (name, password) = (name.to_owned(), password.to_owned());
         let checking = Arc::clone(&state);
-        let checked =
-            tokio::task::spawn_blocking(move || checking.users.verify(&name, &password)).await;
+        let check = move || {
+            // Whoever stops waiting does not stop the work, so the place is the work's.
+            let _permit = permit;
+            checking.users.verify(&name, &password)
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
         let principal = checked.ok().flatten().ok_or(Denied::Password)?;
         state.cache.remember(hash, &principal, now);
         self.metrics.ok.inc();
@@ -253,6 +253,11 @@ impl Identity {
         self.state.load().policy.judge(who, right, service, method)
     }
 
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.state.load().policy.is_open()
+    }
+
     /// Whether what somebody was let in by has been taken back since.
     pub fn takes_back(&self, principal: &Principal) -> bool {
         self.state.load().takes_back(principal)
@@ -260,17 +265,22 @@ impl Identity {
 
     // ---- changes
 
-    /// Puts another configuration into effect, or changes nothing and says why.
-    pub fn set_config(&self, config: Config) -> Result<(), FileError> {
-        let fetched = self.lock_fetched();
-        self.store(config, &fetched)
+    /// Reads what another configuration names, or says why it cannot be used.
+    pub fn prepare(&self, config: Config) -> Result<Prepared, FileError> {
+        self.build(config, &self.lock_fetched()).map(Prepared)
+    }
+
+    /// From now on that one holds.
+    pub fn put_into_effect(&self, prepared: Prepared) {
+        self.store(prepared.0);
     }
 
     /// Reads the files again.
     pub(super) fn reread(&self) -> Result<(), FileError> {
         let fetched = self.lock_fetched();
         let config = self.state.load().config.clone();
-        self.store(config, &fetched)
+        self.store(self.build(config, &fetched)?);
+        Ok(())
     }
 
     /// The key set of `url` has been fetched.
@@ -281,7 +291,8 @@ impl Identity {
             keys,
         };
         let config = self.state.load().config.clone();
-        self.store(config, &fetched)
+        self.store(self.build(config, &fetched)?);
+        Ok(())
     }
 
     /// Whether or not it was of use.
@@ -293,18 +304,18 @@ impl Identity {
         self.state.load()
     }
 
-    fn store(&self, config: Config, fetched: &Fetched) -> Result<(), FileError> {
-        let url = config.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
-        let same =
-            matches!(url, Some(super::jwt::JwksSource::Url { url, .. }) if *url == fetched.url);
-        let keys: &[Key] = if same { &fetched.keys } else { &[] };
-        let new = State::build(config, keys)?;
+    fn build(&self, config: Config, fetched: &Fetched) -> Result<State, FileError> {
+        let source = config.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
+        let same = matches!(source, Some(JwksSource::Url { url, .. }) if *url == fetched.url);
+        State::build(config, if same { &fetched.keys } else { &[] })
+    }
+
+    fn store(&self, new: State) {
         let rules_changed = self.state.load().policy != new.policy;
         self.state.store(Arc::new(new));
         if rules_changed {
             self.generation.fetch_add(1, Ordering::Release);
         }
-        Ok(())
     }
 
     fn lock_fetched(&self) -> std::sync::MutexGuard<'_, Fetched> {
@@ -315,6 +326,10 @@ impl Identity {
         self.lines.pass(code, Instant::now()).is_some()
     }
 }
+
+/// A configuration that has been read, and is not in effect yet.
+#[derive(Debug)]
+pub struct Prepared(State);
 
 /// Why there is no identity room.
 #[derive(Debug, thiserror::Error)]

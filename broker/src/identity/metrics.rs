@@ -44,6 +44,11 @@ impl Metrics {
         self.outcomes.with_label_values(&[denied.as_str()]).inc();
     }
 
+    #[cfg(test)]
+    pub(super) fn count_of(&self, denied: Denied) -> u64 {
+        self.outcomes.with_label_values(&[denied.as_str()]).get()
+    }
+
     pub(super) fn refreshed(&self, ok: bool) {
         let outcome = if ok { "ok" } else { "failed" };
         self.refreshes.with_label_values(&[outcome]).inc();

@@ -21,6 +21,7 @@ mod cache;
 mod certificate;
 mod config;
 mod denied;
+mod issue;
 mod jwks;
 mod jwt;
 mod keys;
@@ -36,9 +37,10 @@ mod watcher;
 #[cfg(test)]
 mod tests;
 
-pub use authenticator::{Credentials, Identity, IdentityError};
+pub use authenticator::{Credentials, Identity, IdentityError, Prepared};
 pub use config::{CertificateConfig, Config};
 pub use denied::Denied;
+pub use issue::{NewKey, Parts, check_token, issue, new_key, only_jwt, take_apart};
 pub use jwks::check_url;
 pub use jwt::{JwksSource, JwtConfig, Profile};
 pub use keys::KeyError;
@@ -62,7 +64,7 @@ pub enum FileKind {
 /// Whether a file can be used for that.
 pub fn check_file(kind: FileKind, path: &Path) -> Result<(), KeyError> {
     let read = |parse: &dyn Fn(&[u8]) -> Result<(), KeyError>| {
-        state::read(path, parse).map_err(|error| error.error)
+        state::read(path, &mut state::Contents::new(), parse).map_err(|error| error.error)
     };
     match kind {
         FileKind::Key => read(&|bytes| keys::parse(bytes).map(drop)),

@@ -15,6 +15,9 @@
 //! | publish | allowed |
 //! | observe | allowed |
 //!
+//! A call that does not say its method (it names a service, or only the numbers of entry 0x50) may
+//! be of any: a rule that denies some methods fits it, one that allows some does not.
+//!
 //! Parts of the broker may do everything.
 
 use jackfield_rsocket::metadata::ServicePattern;
@@ -59,6 +62,13 @@ pub enum Judgement {
     AmongKin,
 }
 
+impl Policy {
+    /// Whether everybody may do everything.
+    pub(super) const fn is_open(&self) -> bool {
+        self.rules.is_empty() && !self.kin_only
+    }
+}
+
 /// One generation of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -67,15 +77,29 @@ pub struct Policy {
     pub(super) kin_only: bool,
 }
 
+/// Whether a rule is about something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Yes,
+    /// It is about some methods, and which one is asked for is not said.
+    Perhaps,
+    No,
+}
+
 impl Rule {
-    fn is_about(&self, right: Right, service: &str, method: &str) -> bool {
+    fn is_about(&self, right: Right, service: &str, method: &str) -> About {
         let fits = |patterns: &[ServicePattern], name: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
         };
-        self.rights.contains(&right)
-            && fits(&self.services, service)
-            // Whoever registers or looks does not name a method.
-            && (right != Right::Call || fits(&self.methods, method))
+        if !self.rights.contains(&right) || !fits(&self.services, service) {
+            return About::No;
+        }
+        // Whoever registers or looks does not name a method.
+        match right == Right::Call && !fits(&self.methods, method) {
+            false => About::Yes,
+            true if method.is_empty() => About::Perhaps,
+            true => About::No,
+        }
     }
 
     fn is_for(&self, who: &Principal) -> bool {
@@ -103,16 +127,15 @@ impl Policy {
         let mut spoken = false;
         let mut allowed = false;
         for rule in &self.rules {
-            if !rule.is_about(right, service, method) {
-                continue;
-            }
+            let about = rule.is_about(right, service, method);
             let fits = rule.is_for(who);
             match rule.effect {
+                _ if about == About::No => {}
                 Effect::Deny if fits => return Judgement::Refused,
                 Effect::Deny => {}
                 Effect::Allow => {
                     spoken = true;
-                    allowed |= fits;
+                    allowed |= fits && about == About::Yes;
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! One generation of all that decides who somebody is and what they may do.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
+
+use ring::digest::{SHA256, digest};
 
 use super::{
     cache::Cache,
@@ -37,18 +40,30 @@ pub(super) struct State {
     revoked: Revoked,
     pub(super) policy: Policy,
     pub(super) cache: Cache,
+    /// Of the files it was made from.
+    pub(super) contents: Contents,
 }
 
-/// Reads one file and makes something of it.
+/// What files held, by a digest of each; none for one that cannot be read.
+pub(super) type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+pub(super) fn contents_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(digest(&SHA256, bytes).as_ref().to_vec())
+}
+
+/// Reads one file, notes what it held, and makes something of it.
 pub(super) fn read<T>(
     path: &Path,
+    contents: &mut Contents,
     parse: impl FnOnce(&[u8]) -> Result<T, KeyError>,
 ) -> Result<T, FileError> {
     let at = |error| FileError {
         path: path.to_owned(),
         error,
     };
-    parse(&keys::read_file(path).map_err(at)?).map_err(at)
+    let bytes = keys::read_file(path).map_err(at)?;
+    contents.insert(path.to_owned(), contents_of(&bytes));
+    parse(&bytes).map_err(at)
 }
 
 pub(super) fn text(bytes: &[u8]) -> Result<&str, KeyError> {
@@ -58,23 +73,25 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, KeyError> {
 impl State {
     /// Reads every file that `config` names; `fetched` are the keys of its key set's URL.
     pub(super) fn build(config: Config, fetched: &[Key]) -> Result<Self, FileError> {
+        let mut contents = Contents::new();
+        let files = &mut contents;
         let mut keys = Vec::new();
         if let Some(jwt) = &config.jwt {
             for path in &jwt.keys {
-                keys.extend(read(path, keys::parse)?);
+                keys.extend(read(path, files, keys::parse)?);
             }
             match &jwt.jwks {
-                Some(JwksSource::File(path)) => keys.extend(read(path, keys::parse_jwks)?),
+                Some(JwksSource::File(path)) => keys.extend(read(path, files, keys::parse_jwks)?),
                 Some(JwksSource::Url { .. }) => keys.extend_from_slice(fetched),
                 None => {}
             }
         }
         let users = match &config.users {
-            Some(path) => read(path, |bytes| Users::parse(text(bytes)?))?,
+            Some(path) => read(path, files, |bytes| Users::parse(text(bytes)?))?,
             None => Users::default(),
         };
         let revoked = match &config.revoked {
-            Some(path) => read(path, |bytes| Revoked::parse(text(bytes)?))?,
+            Some(path) => read(path, files, |bytes| Revoked::parse(text(bytes)?))?,
             None => Revoked::default(),
         };
         Ok(Self {
@@ -86,20 +103,9 @@ impl State {
                 kin_only: config.required,
             },
             cache: Cache::new(CACHE_MAX),
+            contents,
             config,
         })
-    }
-
-    /// The files that were read.
-    pub(super) fn files(config: &Config) -> Vec<PathBuf> {
-        let jwt = config.jwt.as_ref();
-        let mut files: Vec<PathBuf> = jwt.map_or_else(Vec::new, |jwt| jwt.keys.clone());
-        if let Some(JwksSource::File(path)) = jwt.and_then(|jwt| jwt.jwks.as_ref()) {
-            files.push(path.clone());
-        }
-        files.extend(config.users.clone());
-        files.extend(config.revoked.clone());
-        files
     }
 
     /// Verifies a token, or remembers that it was verified.

@@ -3,10 +3,9 @@
 //! Files are looked at by content again and again: events miss network mounts and the symlink swaps
 //! of mounted volumes. A change counts when two looks in a row find the same bytes. A key set is
 //! fetched when it is due, and when a token names a key that is not known, but not more often than
-//! every [`PAUSE`]. What cannot be read or fetched changes nothing: the last good state stays.
+//! [`Pace`] says. What cannot be read or fetched changes nothing: the last good state stays.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::PathBuf,
     sync::Arc,
@@ -14,22 +13,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ring::digest::{SHA256, digest};
 use tokio::{
     runtime,
     sync::oneshot,
     time::{sleep, timeout},
 };
 
-use super::{authenticator::Identity, jwks, keys, state::State};
+use super::{
+    authenticator::Identity,
+    jwks, keys,
+    state::{Contents, contents_of},
+};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Between two fetches of the key set that somebody asked for.
-const PAUSE: Duration = Duration::from_secs(5);
-/// After a fetch that failed.
-const RETRY: Duration = Duration::from_secs(15);
 
-type Contents = BTreeMap<PathBuf, Vec<u8>>;
+/// How often the key set is fetched, besides `jwks-refresh`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Between two fetches that somebody asked for.
+    pub(super) pause: Duration,
+    /// After a fetch that failed.
+    pub(super) retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            pause: Duration::from_secs(5),
+            retry: Duration::from_secs(15),
+        }
+    }
+}
 
 /// The thread; dropping it ends the thread.
 pub struct Watcher {
@@ -50,7 +64,7 @@ impl Watcher {
                 runtime.block_on(async {
                     tokio::select! {
                         () = watch_files(&identity, changed) => {}
-                        () = keep_keys(&identity) => {}
+                        () = keep_keys(&identity, Pace::default()) => {}
                         // Resolves when the sender is dropped.
                         _ = stopped => {}
                     }
@@ -73,22 +87,23 @@ impl Drop for Watcher {
     }
 }
 
+/// What the files of the state in effect hold now.
 fn contents(identity: &Identity) -> Contents {
-    let hash = |path: PathBuf| {
-        let bytes = fs::read(&path).unwrap_or_default();
-        (path, digest(&SHA256, &bytes).as_ref().to_vec())
+    let state = identity.state();
+    let now = |path: &PathBuf| {
+        let bytes = fs::read(path).ok();
+        (path.clone(), bytes.as_deref().and_then(contents_of))
     };
-    let files = State::files(&identity.state().config);
-    files.into_iter().map(hash).collect()
+    state.contents.keys().map(now).collect()
 }
 
 async fn watch_files(identity: &Identity, changed: impl Fn()) {
-    let mut known = contents(identity);
-    let mut resting = None;
+    // What was found last, and what was found to be of no use.
+    let (mut resting, mut refused) = (None, None);
     loop {
         sleep(INTERVAL).await;
         let found = contents(identity);
-        if found == known {
+        if found == identity.state().contents || refused.as_ref() == Some(&found) {
             resting = None;
             continue;
         }
@@ -96,7 +111,6 @@ async fn watch_files(identity: &Identity, changed: impl Fn()) {
             resting = Some(found);
             continue;
         }
-        known = found;
         resting = None;
         match identity.reread() {
             Ok(()) => {
@@ -104,13 +118,14 @@ async fn watch_files(identity: &Identity, changed: impl Fn()) {
                 changed();
             }
             Err(error) => {
+                refused = Some(found);
                 tracing::error!("a file of [auth] has changed and was not taken over: {error}");
             }
         }
     }
 }
 
-async fn keep_keys(identity: &Identity) {
+pub(super) async fn keep_keys(identity: &Identity, pace: Pace) {
     let mut last: Option<Instant> = None;
     let mut wait = Duration::ZERO;
     loop {
@@ -123,7 +138,7 @@ async fn keep_keys(identity: &Identity) {
             wait = INTERVAL;
             continue;
         };
-        if asked && last.is_some_and(|last| last.elapsed() < PAUSE) {
+        if asked && last.is_some_and(|last| last.elapsed() < pace.pause) {
             // Asked for too often: whoever waits goes on with the keys there are.
             identity.keys_tried();
             continue;
@@ -134,7 +149,7 @@ async fn keep_keys(identity: &Identity) {
             .config
             .jwt
             .as_ref()
-            .map_or(RETRY, |jwt| jwt.refresh);
+            .map_or(pace.retry, |jwt| jwt.refresh);
         let fetched = jwks::fetch(&url, authorities.as_deref()).await;
         let kept = fetched.and_then(|bytes| {
             let keys = keys::parse_jwks(&bytes).map_err(|error| error.to_string())?;
@@ -150,7 +165,7 @@ async fn keep_keys(identity: &Identity) {
                     url,
                     "the key set was not fetched, the last good one stays: {error}"
                 );
-                RETRY.min(refresh)
+                pace.retry.min(refresh)
             }
         };
         identity.keys_tried();

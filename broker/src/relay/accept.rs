@@ -19,14 +19,17 @@ use tokio::{
 use super::{
     ending::{Ending, close_gently},
     handle::{Handle, Order},
-    introduction::{Introduced, introduce},
+    introduction::{Entries, Introduced, introduce},
     link::Link,
     links::{Admission, Full},
     plane::Plane,
     refusal::Refusal,
     resume::{Claim, Returning, come_back},
 };
-use crate::directory::{Instance, Registered};
+use crate::{
+    directory::{Instance, Registered},
+    identity::{Credentials, Principal},
+};
 
 /// Refused connections that are told why at the same time; the others are just closed.
 const TURNED_AWAY_MAX: usize = 64;
@@ -34,10 +37,15 @@ const TURNED_AWAY_TIME: Duration = Duration::from_secs(2);
 /// What is read of them: an ordinary SETUP, so that closing does not reset the connection.
 const TURNED_AWAY_FRAME: usize = 64 * 1024;
 
+/// The longest first frame, in bytes: SETUP with all the metadata that is taken, and room for its data.
+/// Whoever has not said who it is makes the broker hold no more.
+const FIRST_FRAME: usize = 1 << 20;
+
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
     Socket(Accepted, Admission),
-    Memory(FrameIo, Admission),
+    /// Of somebody in this process, who is known already or has to say who it is.
+    Memory(FrameIo, Admission, Option<Arc<Principal>>),
 }
 
 /// Takes connections off a listener and spreads them over the threads. Ends with its task.
@@ -132,13 +140,13 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
 
 async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Link> {
     let deadline = Instant::now() + plane.limits.setup_timeout;
-    let (mut io, admission) = match arrival {
-        Arrival::Memory(io, admission) => (io, admission),
+    let (mut io, admission, known) = match arrival {
+        Arrival::Memory(io, admission, known) => (io, admission, known),
         Arrival::Socket(accepted, admission) => {
             let peer = accepted.peer();
-            let opening = accepted.open(plane.limits.frame);
+            let opening = accepted.open(FIRST_FRAME.min(plane.limits.frame));
             match timeout_at(deadline, opening).await {
-                Ok(Ok(io)) => (io, admission),
+                Ok(Ok(io)) => (io, admission, None),
                 Ok(Err(error)) => {
                     handshake_failed(plane, &peer.to_string(), &error.to_string());
                     return None;
@@ -151,16 +159,18 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         }
     };
     let peer = io.peer();
-    let first = timeout_at(deadline, first_frame(&mut io, plane)).await;
+    let first = timeout_at(deadline, first_frame(&mut io, plane, known)).await;
+    io.set_frame_max(plane.limits.frame);
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
+        // It counts as half-open until it counts as a link, or has been told why it is none.
         Ok(Arrived::New(introduced)) => {
+            let link = register(io, *introduced, plane, thread).await;
             drop(admission);
-            register(io, *introduced, plane, thread).await
+            link
         }
         Ok(Arrived::Back(resume)) => {
-            drop(admission);
-            come_back(Returning::new(io, resume), plane).await;
+            come_back(Returning::new(io, resume, admission), plane).await;
             None
         }
         Err(Some((code, text))) => {
@@ -186,6 +196,7 @@ fn handshake_failed(plane: &Plane, peer: &str, error: &str) {
 async fn first_frame(
     io: &mut FrameIo,
     plane: &Plane,
+    known: Option<Arc<Principal>>,
 ) -> Result<Arrived, Option<(ErrorCode, String)>> {
     let bytes = match io.next_frame().await {
         Some(Ok(bytes)) => bytes,
@@ -206,9 +217,22 @@ async fn first_frame(
     match first {
         First::Resume(resume) => Ok(Arrived::Back(Claim::of(&resume))),
         First::Setup { setup, token } => {
-            introduce(&setup, token, address(io.peer()), io.kind().as_str())
-                .map(|introduced| Arrived::New(Box::new(introduced)))
-                .map_err(setup_refused)
+            let shown = Credentials {
+                auth: None,
+                certificate: io.tls_identity().map(AsRef::as_ref),
+                peer: io.peer(),
+            };
+            let (entries, principal) = match known {
+                Some(known) => (Entries::of(&setup).map_err(setup_refused)?, known),
+                None => plane.admit(&setup, shown).await.map_err(setup_refused)?,
+            };
+            let (remote, transport) = (address(io.peer()), io.kind().as_str());
+            let introduced = introduce(&setup, token, &entries, principal, remote, transport)
+                .map_err(setup_refused)?;
+            plane
+                .check_publish(&introduced.principal, &introduced.services)
+                .map_err(setup_refused)?;
+            Ok(Arrived::New(Box::new(introduced)))
         }
     }
 }
@@ -236,7 +260,12 @@ async fn register(
     thread: usize,
 ) -> Option<Link> {
     let transport = io.kind().as_str();
-    let me = Handle::new(plane.links.next_id(), &io, &plane.limits);
+    let me = Handle::new(
+        plane.links.next_id(),
+        &io,
+        introduced.principal.clone(),
+        &plane.limits,
+    );
     if let Some(token) = &introduced.token
         && plane.sessions.enter(token, &me).is_err()
     {
@@ -271,6 +300,10 @@ async fn register(
         },
     };
     plane.links.enter(&me);
+    // What was taken back between admission and here was looked for among the links without this one.
+    if plane.identity.takes_back(&me.principal) {
+        me.give_order(Order::TakeBack);
+    }
     let peer = io.peer();
     if plane.links.may_log("RST-500200") {
         let app = instance
@@ -279,7 +312,8 @@ async fn register(
         let services = instance
             .as_ref()
             .map_or(0, |instance| instance.services().len());
-        tracing::info!(code = "RST-500200", link = %me.id, %peer, transport, app, services, "connected");
+        let (kind, subject) = (me.principal.kind.as_str(), &me.principal.subject);
+        tracing::info!(code = "RST-500200", link = %me.id, %peer, transport, app, services, kind, subject, "connected");
     }
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);
     link.instance = instance;
@@ -294,7 +328,7 @@ fn give_way(earlier: &Instance<Arc<Handle>>, newer: &Instance<Arc<Handle>>) {
         uuid = earlier.app.uuid,
         earlier = earlier.app.name,
         newer = newer.app.name,
-        "a newer connection of the same uuid and address takes over; the earlier one is closed"
+        "a newer connection of the same uuid and principal or address takes over; the earlier one is closed"
     );
     earlier.link.give_order(Order::GiveWay);
 }

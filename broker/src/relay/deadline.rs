@@ -48,6 +48,9 @@ impl Link {
         if let Some(pause) = &self.pause {
             next = next.min(pause.until);
         }
+        if let Some(expires) = self.expires {
+            next = next.min(expires);
+        }
         if let Some(since) = self.line.stalled_since() {
             next = next.min(since + self.plane.limits.stall);
         }
@@ -78,6 +81,13 @@ impl Link {
             self.ending = Some(Ending::Lost(
                 "no progress on the socket: peer does not read".into(),
             ));
+        }
+        if self.expires.is_some_and(|expires| self.now >= expires) {
+            // Whether or not there is a transport: a session does not outlive its token.
+            self.ending = Some(Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: "RST-910401: the token has expired; connect again with a new one".into(),
+            });
         }
         if self.now >= self.sweep_at {
             self.sweep_at = self.now + SWEEP;

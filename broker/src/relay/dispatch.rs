@@ -23,6 +23,11 @@ use crate::{
     directory::{Endpoint, Instance, Pick},
 };
 
+/// So much of the name of a service that nobody knows is said to its caller and to the log.
+const SERVICE_TOLD_MAX: usize = 256;
+/// What the routing entries of a request may add up to, like the metadata of one in fragments.
+const ROUTING_MAX: usize = 64 * 1024;
+
 /// Where a request goes.
 pub(super) enum Decided {
     /// To one of these, with new metadata if a plugin changed what the responder reads.
@@ -101,6 +106,10 @@ impl Link {
 
     pub(super) fn scan<'m>(&self, metadata: &'m [u8], whole: bool) -> Result<Scan<'m>, Refusal> {
         match self.metadata_kind {
+            // Credentials may stand anywhere in it.
+            MetadataKind::Composite if !whole && self.plane.identity.is_per_request() => {
+                Ok(Scan::NeedMore)
+            }
             MetadataKind::Composite => RoutingEntries::scan(metadata, whole)
                 .map_err(|error| Refusal::BadMetadata(error.to_string())),
             MetadataKind::Routing if whole => Ok(Scan::Found(RoutingEntries::of_tags(metadata))),
@@ -117,12 +126,21 @@ impl Link {
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
     ) -> Result<Decided, Refusal> {
+        let len = entries.raw_len();
+        if len > ROUTING_MAX {
+            let what = format!("routing entries of {len} bytes, at most {ROUTING_MAX}");
+            return Err(Refusal::BadMetadata(what));
+        }
         let generations = self.plane.generations();
-        let route = match self.routes.find(entries, interaction, generations) {
+        self.note_caller(metadata)?;
+        let known = self.routes.find(entries, interaction, generations);
+        let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
             None => {
                 let route = Rc::new(self.resolve(entries, interaction)?);
-                self.routes.remember(&route);
+                if self.on_behalf.is_none() {
+                    self.routes.remember(&route);
+                }
                 route
             }
         };
@@ -151,6 +169,7 @@ impl Link {
         };
         let made_under = self.plane.generations();
         let target = entries.target().map_err(bad)?;
+        self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
         let (name, slot) = match (target.route, target.binary) {
             (Some(route), _) => {
@@ -160,7 +179,8 @@ impl Link {
                     (Some(slot), _) => (Name::of(&route), slot),
                     (None, Some(slot)) => (Name::of(&whole), slot),
                     (None, None) => {
-                        return Err(Refusal::UnknownService(route.key().into_owned()));
+                        let key = route.key().chars().take(SERVICE_TOLD_MAX).collect();
+                        return Err(Refusal::UnknownService(key));
                     }
                 }
             }
@@ -187,6 +207,7 @@ impl Link {
             timeout: routing.value.timeout(&name.service),
             concerned: self.plane.chains.load().concerns(&name.service),
             choice: Arc::new(Choice {
+                access: self.access(&name.service, &name.method),
                 balance: routing.value.balance(&name.service),
                 endpoint: name.endpoint.clone(),
                 slot,
@@ -233,7 +254,8 @@ impl Link {
             random: self.random.next(),
         };
         let usable = |instance: &Instance<Arc<Handle>>| {
-            instance.link.usable() && Some(instance.link.id) != except
+            let link = &instance.link;
+            link.usable() && Some(link.id) != except && choice.access.admits(instance)
         };
         // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
         let roomy = |instance: &Instance<Arc<Handle>>| {
@@ -255,6 +277,10 @@ impl Link {
                     service,
                     endpoint: choice.endpoint.to_string(),
                 }
+            } else if !candidates.iter().any(|instance| {
+                (endpoint.is_any() || endpoint.admits(instance)) && choice.access.admits(instance)
+            }) {
+                Refusal::NotAllowed(service)
             } else {
                 Refusal::Overloaded(service)
             }

@@ -71,6 +71,10 @@ impl Link {
                     "RST-910508: broker is short of memory, and most of it waits for you to read",
                 ),
             },
+            Order::TakeBack => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text("RST-910402: the credentials of this connection have been revoked"),
+            },
             Order::Close => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-910503: broker is stopping"),

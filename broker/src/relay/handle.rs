@@ -19,6 +19,7 @@ use super::{
     resume::Returning,
     ticket::Ticket,
 };
+use crate::identity::Principal;
 
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,8 @@ pub struct Handle {
     pub id: LinkId,
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
+    /// Who is there, for as long as the session lasts.
+    pub principal: Arc<Principal>,
     /// Of the certificate it showed in SETUP's TLS handshake.
     certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
@@ -75,14 +78,22 @@ pub(super) enum Order {
     Forget,
     /// Close now, because memory is short and most of it waits for this peer.
     Shed,
+    /// Close now, because what the peer was let in by has been taken back.
+    TakeBack,
 }
 
 impl Handle {
-    pub(super) fn new(id: u64, io: &FrameIo, limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(
+        id: u64,
+        io: &FrameIo,
+        principal: Arc<Principal>,
+        limits: &Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: LinkId(id),
             remote: address(io.peer()),
             transport: io.kind().as_str(),
+            principal,
             certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
             queued: AtomicUsize::new(0),
@@ -187,7 +198,8 @@ impl Handle {
             2 => Order::Close,
             3 => Order::GiveWay,
             4 => Order::Forget,
-            _ => Order::Shed,
+            5 => Order::Shed,
+            _ => Order::TakeBack,
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use jackfield_rsocket::{
     engine::{KeepaliveTimer, resume::Token},
     metadata::{AppMetadata, Composite, Mime, Service, ServiceRegistry},
@@ -13,7 +14,7 @@ use jackfield_rsocket::{
 };
 
 use super::{deadline::now, refusal::Refusal};
-use crate::directory::App;
+use crate::{directory::App, identity::Principal};
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
 /// Services of one application. Registering takes the directory's lock, so it must stay short.
@@ -22,6 +23,8 @@ const SERVICES_MAX: usize = 1024;
 const SETUP_METADATA_MAX: usize = 256 * 1024;
 /// What some clients send when they have no uuid.
 const NIL_UUID: &str = "00000000-0000-0000-0000-000000000000";
+/// As the archived broker has it: the length is the one thing about a uuid that is looked at.
+const UUID_MIN: usize = 32;
 const ROUTING: &[u8] = b"message/x.rsocket.routing.v0";
 
 /// How the metadata of a connection's requests is to be read.
@@ -57,6 +60,46 @@ pub(super) struct Introduced {
     pub(super) lease: bool,
     /// The session may be resumed.
     pub(super) token: Option<Token>,
+    pub(super) principal: Arc<Principal>,
+}
+
+/// The entries of a SETUP that are for the broker. They are found before it is known who sends
+/// them, and read after that: strangers are told nothing about what is wrong with theirs.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    app: Option<Bytes>,
+    registry: Option<Bytes>,
+    pub(super) auth: Option<Bytes>,
+}
+
+impl Entries {
+    pub(super) fn of(setup: &Setup<'_>) -> Result<Self, Refusal> {
+        let block = match MetadataKind::of(setup.metadata_mime) {
+            MetadataKind::Composite => setup.metadata.unwrap_or_default(),
+            MetadataKind::Routing | MetadataKind::Other => b"",
+        };
+        if block.len() > SETUP_METADATA_MAX {
+            let what = format!(
+                "SETUP metadata of {} bytes, at most {SETUP_METADATA_MAX}",
+                block.len()
+            );
+            return Err(Refusal::BadApplication(what));
+        }
+        let mut found = Self::default();
+        for entry in Composite::new(block) {
+            let entry = entry.map_err(|error| Refusal::BadMetadata(error.to_string()))?;
+            let content = || Bytes::copy_from_slice(entry.content);
+            if entry.is(Mime::APPLICATION) {
+                found.app = Some(content());
+            } else if entry.is(Mime::SERVICE_REGISTRY) {
+                found.registry = Some(content());
+            } else if entry.is(Mime::AUTHENTICATION) && found.auth.replace(content()).is_some() {
+                let what = "two authentication entries (0x7C)".to_owned();
+                return Err(Refusal::BadMetadata(what));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Reads the entries that introduce an application. The order of the refusals is the archived
@@ -64,31 +107,23 @@ pub(super) struct Introduced {
 pub(super) fn introduce(
     setup: &Setup<'_>,
     token: Option<Token>,
+    entries: &Entries,
+    principal: Arc<Principal>,
     remote: Option<IpAddr>,
     transport: &'static str,
 ) -> Result<Introduced, Refusal> {
-    let kind = MetadataKind::of(setup.metadata_mime);
-    let block = match kind {
-        MetadataKind::Composite => setup.metadata.unwrap_or_default(),
-        MetadataKind::Routing | MetadataKind::Other => b"",
-    };
-    if block.len() > SETUP_METADATA_MAX {
-        let what = format!(
-            "SETUP metadata of {} bytes, at most {SETUP_METADATA_MAX}",
-            block.len()
-        );
-        return Err(Refusal::BadApplication(what));
-    }
-    let mut claimed = None;
-    let mut registry = None;
-    for entry in Composite::new(block) {
-        let entry = entry.map_err(|error| Refusal::BadMetadata(error.to_string()))?;
-        if entry.is(Mime::APPLICATION) {
-            claimed = Some(AppMetadata::decode(entry.content).map_err(bad_application)?);
-        } else if entry.is(Mime::SERVICE_REGISTRY) {
-            registry = Some(ServiceRegistry::decode(entry.content).map_err(bad_application)?);
-        }
-    }
+    let claimed = entries
+        .app
+        .as_deref()
+        .map(AppMetadata::decode)
+        .transpose()
+        .map_err(bad_application)?;
+    let registry = entries
+        .registry
+        .as_deref()
+        .map(ServiceRegistry::decode)
+        .transpose()
+        .map_err(bad_application)?;
     let services = registry
         .map(|registry| registry.published)
         .unwrap_or_default();
@@ -102,17 +137,23 @@ pub(super) fn introduce(
     // A lone registry registers: a person with any client needs no more than that.
     let app = match (claimed, services.is_empty()) {
         (None, true) => None,
-        (claimed, _) => Some(app_of(claimed.unwrap_or_default(), remote, transport)?),
+        (claimed, _) => Some(app_of(
+            claimed.unwrap_or_default(),
+            &principal,
+            remote,
+            transport,
+        )?),
     };
     let lifetime = Duration::from_millis(setup.lifetime_ms.into());
     Ok(Introduced {
         keepalive: KeepaliveTimer::server(lifetime, now()),
-        metadata_kind: kind,
+        metadata_kind: MetadataKind::of(setup.metadata_mime),
         app_name: app.as_ref().map_or("", |app| app.name.as_str()).into(),
         app,
         services,
         lease: setup.lease,
         token,
+        principal,
     })
 }
 
@@ -123,6 +164,7 @@ fn bad_application(error: impl std::fmt::Display) -> Refusal {
 /// Fills in what an application left out: uuid and ip, and a name.
 fn app_of(
     claimed: AppMetadata,
+    principal: &Principal,
     remote: Option<IpAddr>,
     transport: &'static str,
 ) -> Result<App, Refusal> {
@@ -134,7 +176,13 @@ fn app_of(
             "uuid is too long or has control characters".into(),
         ));
     }
-    let ip = given(claimed.ip).or_else(|| remote.map(|remote| remote.to_string()));
+    // Only who is known has a uuid that is worth guessing.
+    if !principal.is_anonymous() && uuid.len() < UUID_MIN {
+        return Err(Refusal::BadUuid(uuid));
+    }
+    let claimed_ip = given(claimed.ip);
+    let own = own_metadata(principal, claimed_ip.as_deref(), remote);
+    let ip = claimed_ip.or_else(|| remote.map(|remote| remote.to_string()));
     // What begins with `_` is the broker's own to say.
     let metadata = claimed
         .metadata
@@ -151,7 +199,27 @@ fn app_of(
         transport,
         sdk: claimed.sdk,
         power: claimed.power_rating,
-        metadata: metadata.collect(),
+        metadata: metadata.chain(own).collect(),
+        owner: principal.key(),
         connected_at_ms: connected_at.as_millis() as u64,
     })
+}
+
+/// What the broker itself says of an application, where it can be asked for as an endpoint: the
+/// archived broker's names, and which of the two addresses that `ip:` means is which.
+fn own_metadata(
+    principal: &Principal,
+    claimed: Option<&str>,
+    remote: Option<IpAddr>,
+) -> impl Iterator<Item = (String, String)> + use<> {
+    let joined = |names: &[Box<str>]| (!names.is_empty()).then(|| names.join(","));
+    [
+        ("_ip", claimed.map(str::to_owned)),
+        ("_remote", remote.map(|remote| remote.to_string())),
+        ("_orgs", joined(&principal.organisations)),
+        ("_roles", joined(&principal.roles)),
+        ("_serviceAccounts", joined(&principal.service_accounts)),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
 }

@@ -47,7 +47,7 @@ use super::{
     splice::Splice,
     waiting::Held,
 };
-use crate::directory::Instance;
+use crate::{directory::Instance, identity::Principal};
 
 const FRAMES_PER_TURN: usize = 128;
 const TURN_MAX: Duration = Duration::from_millis(1);
@@ -64,6 +64,10 @@ pub(super) struct Link {
     pub(super) metadata_kind: MetadataKind,
     pub(super) app_name: Arc<str>,
     pub(super) instance: Option<Arc<Instance<Arc<Handle>>>>,
+    /// Whose request is being decided, when it is not the connection's own.
+    pub(super) on_behalf: Option<Arc<Principal>>,
+    /// When what the peer showed in SETUP ends.
+    pub(super) expires: Option<Instant>,
     pub(super) random: Random,
     pub(super) thread: usize,
     pub(super) now: Instant,
@@ -124,7 +128,9 @@ impl Link {
         let session = session.map(|token| Session::new(token, limits.resume_bytes));
         let lease = introduced.lease;
         me.set_barred(lease);
-        Self {
+        let mut link = Self {
+            on_behalf: None,
+            expires: None,
             random: Random::new(me.id),
             line: Line::new(io, session),
             me,
@@ -154,7 +160,9 @@ impl Link {
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             timer_at: now,
             sweep_at: now + SWEEP,
-        }
+        };
+        link.expires = link.expiry();
+        link
     }
 
     /// Serves the connection until it ends, and tells everybody whom that concerns.
@@ -167,6 +175,8 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.now = now();
+        #[cfg(test)]
+        TURNS.set(TURNS.get() + 1);
         if let Some(returning) = self.me.answer_door() {
             self.on_returning(*returning);
         }
@@ -316,4 +326,15 @@ impl Link {
             metrics.bytes_out.inc_by(counts.bytes_out);
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static TURNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How often links of this thread have been woken.
+#[cfg(test)]
+pub(super) fn turns() -> usize {
+    TURNS.get()
 }

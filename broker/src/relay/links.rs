@@ -18,7 +18,7 @@ use super::{
     handle::{Handle, LinkId, Order},
     pressure::{MemoryStage, Pressure},
 };
-use crate::telemetry::RateLimit;
+use crate::{identity::Principal, telemetry::RateLimit};
 
 #[derive(Debug)]
 pub(super) struct Links {
@@ -191,6 +191,21 @@ impl Links {
 
     fn tight(&self) -> bool {
         self.pressure.at_least(MemoryStage::RefuseConnections)
+    }
+
+    /// Has every link close whose principal `gone` says yes to. Returns how many.
+    pub(super) fn take_back(&self, gone: impl Fn(&Principal) -> bool) -> usize {
+        let live = lock(&self.live);
+        let links: Vec<Arc<Handle>> = live
+            .values()
+            .filter(|link| gone(&link.principal))
+            .cloned()
+            .collect();
+        drop(live);
+        links
+            .iter()
+            .for_each(|link| link.give_order(Order::TakeBack));
+        links.len()
     }
 
     /// Has the link close for which most is waiting, if that is `least` or more. Returns how much.

@@ -20,7 +20,7 @@
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
-//! | routes remembered by a link | 512 | begins anew |
+//! | routes remembered by a link | 512, 256 KiB of keys | begins anew |
 //! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is refused |
@@ -29,9 +29,10 @@
 //!
 //! A connection never leaves its thread: the plane is `threads` single-threaded runtimes.
 //!
-//! Looks down at: chain, directory. Looked at by: admin, server.
+//! Looks down at: chain, directory, identity. Looked at by: admin, server.
 
 mod accept;
+mod access;
 mod assembly;
 mod bucket;
 mod control;
@@ -85,7 +86,11 @@ pub use routing::{Routing, ServiceRule};
 use accept::Arrival;
 use plane::Plane;
 
-use crate::{chain::Chains, directory};
+use crate::{
+    chain::Chains,
+    directory,
+    identity::{Identity, Principal},
+};
 
 /// The directory as the relay uses it: calls are delivered to links.
 pub type Directory = directory::Directory<Arc<Handle>>;
@@ -112,6 +117,7 @@ impl Relay {
         config: Config,
         directory: Arc<Directory>,
         chains: Arc<Chains>,
+        identity: Arc<Identity>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let Config {
@@ -119,7 +125,9 @@ impl Relay {
             limits,
             routing,
         } = config;
-        let plane = Arc::new(Plane::new(directory, chains, metrics, limits, routing));
+        let plane = Arc::new(Plane::new(
+            directory, chains, identity, metrics, limits, routing,
+        ));
         let threads = (0..threads.max(1))
             .map(|number| spawn_thread(number, plane.clone()))
             .collect::<io::Result<_>>()?;
@@ -142,11 +150,11 @@ impl Relay {
         Ok(Listening { uri, _stop: stop })
     }
 
-    /// Takes over a connection to a party in this process.
+    /// Takes over a connection to a part of the broker, which is trusted.
     pub async fn attach(&self, io: FrameIo) -> io::Result<()> {
         let refused = |_| io::Error::other("the broker takes no connections now");
         let admission = self.plane.links.admit(None).map_err(refused)?;
-        let arrival = Arrival::Memory(io, admission);
+        let arrival = Arrival::Memory(io, admission, Some(Arc::new(Principal::broker())));
         self.threads[0]
             .send(arrival)
             .await
@@ -188,6 +196,12 @@ impl Relay {
     /// New requests follow the new rules; running ones are not touched.
     pub fn set_routing(&self, routing: Routing) {
         self.plane.set_routing(routing);
+    }
+
+    /// Closes the connections whose credentials have been taken back. Returns how many.
+    pub fn take_back(&self) -> usize {
+        let identity = &self.plane.identity;
+        self.plane.links.take_back(|who| identity.takes_back(who))
     }
 
     pub fn draining(&self) -> bool {

@@ -16,11 +16,12 @@ use super::{
     routing::Routing,
     sessions::Sessions,
 };
-use crate::chain::Chains;
+use crate::{chain::Chains, identity::Identity};
 
 pub(super) struct Plane {
     pub(super) directory: Arc<Directory>,
     pub(super) chains: Arc<Chains>,
+    pub(super) identity: Arc<Identity>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: Limits,
     pub(super) routing: ArcSwap<Versioned>,
@@ -41,6 +42,7 @@ pub(super) struct Versioned {
 pub(super) struct Generations {
     directory: u64,
     chain: u64,
+    rules: u64,
     routing: u64,
 }
 
@@ -48,6 +50,7 @@ impl Plane {
     pub(super) fn new(
         directory: Arc<Directory>,
         chains: Arc<Chains>,
+        identity: Arc<Identity>,
         metrics: Arc<Metrics>,
         limits: Limits,
         routing: Routing,
@@ -56,6 +59,7 @@ impl Plane {
         Self {
             directory,
             chains,
+            identity,
             metrics,
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
@@ -73,6 +77,7 @@ impl Plane {
         Generations {
             directory: self.directory.generation(),
             chain: self.chains.generation(),
+            rules: self.identity.generation(),
             routing: self.routing_generation.load(Ordering::Acquire),
         }
     }

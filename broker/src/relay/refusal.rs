@@ -51,6 +51,16 @@ pub enum Refusal {
     SlowReader,
     /// SETUP without application metadata wants to publish services.
     NoApplication,
+    /// The broker asks for credentials, and there were none that are good.
+    NotAuthenticated,
+    /// The same, of a request's own.
+    RequestNotAuthenticated,
+    /// The rules do not let the caller call the service.
+    NotAllowed(String),
+    /// The rules do not let the application register the service.
+    MayNotPublish(String),
+    /// A uuid that is too short to be one.
+    BadUuid(String),
     /// The uuid of another application.
     DuplicateUuid(String),
     /// Application or registry metadata cannot be read.
@@ -78,6 +88,11 @@ impl Refusal {
             Self::ProviderLost => 910_499,
             Self::SlowReader => 910_498,
             Self::NoApplication => 500_411,
+            Self::NotAuthenticated => 500_405,
+            Self::RequestNotAuthenticated => 910_405,
+            Self::NotAllowed(_) => 900_401,
+            Self::MayNotPublish(_) => 910_420,
+            Self::BadUuid(_) => 500_410,
             Self::DuplicateUuid(_) => 500_409,
             Self::BadApplication(_) => 500_402,
         })
@@ -100,7 +115,11 @@ impl Refusal {
             | Self::SlowReader
             | Self::MessageTooLarge
             | Self::MessageUnfinished => ErrorCode::CANCELED,
+            Self::NotAllowed(_) | Self::RequestNotAuthenticated => ErrorCode::APPLICATION_ERROR,
             Self::NoApplication
+            | Self::NotAuthenticated
+            | Self::MayNotPublish(_)
+            | Self::BadUuid(_)
             | Self::DuplicateUuid(_)
             | Self::BadApplication(_)
             | Self::TokenInUse => ErrorCode::REJECTED_SETUP,
@@ -139,6 +158,11 @@ impl Refusal {
             Self::ProviderLost => "provider_lost",
             Self::SlowReader => "slow_reader",
             Self::NoApplication => "no_application",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::RequestNotAuthenticated => "request_not_authenticated",
+            Self::NotAllowed(_) => "not_allowed",
+            Self::MayNotPublish(_) => "may_not_publish",
+            Self::BadUuid(_) => "bad_uuid",
             Self::DuplicateUuid(_) => "duplicate_uuid",
             Self::BadApplication(_) => "bad_application",
         }
@@ -173,6 +197,17 @@ impl Refusal {
             Self::SlowReader => return "reader is too slow for this stream".into(),
             Self::NoApplication => {
                 return "application metadata (0x51) is missing from SETUP".into();
+            }
+            Self::NotAuthenticated => {
+                return "not accepted: authentication is required, and failed".into();
+            }
+            Self::RequestNotAuthenticated => {
+                return "the credentials of the request are not accepted".into();
+            }
+            Self::NotAllowed(service) => format!("not allowed to call {service}"),
+            Self::MayNotPublish(service) => format!("not allowed to publish {service}"),
+            Self::BadUuid(uuid) => {
+                format!("uuid {uuid} is too short; send a random one, or none")
             }
             Self::BadMetadata(why) => format!("composite metadata cannot be read: {why}"),
             Self::UnknownService(name) => format!("service not found: {name}"),

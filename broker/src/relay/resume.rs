@@ -13,8 +13,8 @@ use jackfield_rsocket::{
 };
 
 use super::{
-    accept::say_no, ending::Ending, handle::Order, line::CannotResume, link::Link, plane::Plane,
-    refusal::Untaken,
+    accept::say_no, ending::Ending, handle::Order, line::CannotResume, link::Link,
+    links::Admission, plane::Plane, refusal::Untaken,
 };
 
 /// What a RESUME says.
@@ -49,11 +49,18 @@ impl Claim {
 pub(super) struct Returning {
     io: FrameIo,
     claim: Claim,
+    /// It is half-open until the session has it, and whatever transport loses is until it is closed:
+    /// a storm of them is held to the same limit as any other.
+    admission: Admission,
 }
 
 impl Returning {
-    pub(super) const fn new(io: FrameIo, claim: Claim) -> Self {
-        Self { io, claim }
+    pub(super) const fn new(io: FrameIo, claim: Claim, admission: Admission) -> Self {
+        Self {
+            io,
+            claim,
+            admission,
+        }
     }
 }
 
@@ -120,7 +127,11 @@ impl Link {
 
     /// A new transport wants to go on with the session.
     pub(super) fn on_returning(&mut self, returning: Returning) {
-        let Returning { io, claim } = returning;
+        let Returning {
+            io,
+            claim,
+            admission,
+        } = returning;
         let peer = io.peer();
         match self.line.attach(io, &claim.frame()) {
             Ok(earlier) => {
@@ -135,14 +146,15 @@ impl Link {
                 }
                 if let Some(earlier) = earlier {
                     let text = "RST-910412: the session goes on over another transport";
-                    end_later(earlier, ErrorCode::CONNECTION_ERROR, text.into());
+                    end_later(earlier, admission, ErrorCode::CONNECTION_ERROR, text.into());
                 }
             }
             // The client gives up on it, so nobody will ask again.
             Err(refused) => {
                 let CannotResume { io, why } = *refused;
                 self.plane.metrics.session("refused");
-                end_later(io, why.code, format!("RST-910410: {}", why.text));
+                let text = format!("RST-910410: {}", why.text);
+                end_later(io, admission, why.code, text);
                 self.ending = Some(Ending::Peer(format!("cannot be resumed: {}", why.text)));
             }
         }
@@ -150,6 +162,9 @@ impl Link {
 }
 
 /// Says why, and closes, beside whatever else the thread does.
-fn end_later(mut io: FrameIo, code: ErrorCode, text: String) {
-    tokio::task::spawn_local(async move { say_no(&mut io, code, &text).await });
+fn end_later(mut io: FrameIo, admission: Admission, code: ErrorCode, text: String) {
+    tokio::task::spawn_local(async move {
+        say_no(&mut io, code, &text).await;
+        drop(admission);
+    });
 }

@@ -4,7 +4,7 @@
 //! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
 //! the instance: that is picked for each call.
 //!
-//! A route is good for the generations of directory, chain and routing it was made under. The cache
+//! A route is good for the generations of directory, chain, routing and rules it was made under. The cache
 //! is bounded; when it is full it begins anew.
 
 use std::{
@@ -18,13 +18,16 @@ use std::{
 use foldhash::fast::RandomState;
 use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
 
-use super::{handle::Handle, metrics::CallMetrics, plane::Generations};
+use super::{access::Access, handle::Handle, metrics::CallMetrics, plane::Generations};
 use crate::{
     chain::{Rewrite, Verdict},
     directory::{Balance, Slot},
 };
 
 const ROUTES_MAX: usize = 512;
+/// What the keys of all routes may add up to: a peer writes them, and may write tags behind its route
+/// that differ every time.
+const KEYS_MAX: usize = 256 * 1024;
 
 /// Where calls of a route may go.
 #[derive(Clone)]
@@ -32,6 +35,7 @@ pub(super) struct Choice {
     pub(super) slot: Arc<Slot<Arc<Handle>>>,
     pub(super) endpoint: Box<str>,
     pub(super) balance: Balance,
+    pub(super) access: Access,
 }
 
 impl std::fmt::Debug for Choice {
@@ -68,6 +72,8 @@ pub(super) struct Route {
 #[derive(Default)]
 pub(super) struct Routes {
     known: HashMap<Box<[u8]>, Rc<Route>, RandomState>,
+    /// Bytes of all keys together.
+    bytes: usize,
     key: Vec<u8>,
 }
 
@@ -96,9 +102,13 @@ impl Routes {
 
     /// Remembers a route under the entries last asked for.
     pub(super) fn remember(&mut self, route: &Rc<Route>) {
-        if self.known.len() >= ROUTES_MAX {
+        let len = self.key.len();
+        if self.known.len() >= ROUTES_MAX || self.bytes + len > KEYS_MAX {
             self.known.clear();
+            self.bytes = 0;
         }
-        self.known.insert(self.key.as_slice().into(), route.clone());
+        let known = self.known.insert(self.key.as_slice().into(), route.clone());
+        // A route of an older generation is replaced under the same key.
+        self.bytes += if known.is_none() { len } else { 0 };
     }
 }

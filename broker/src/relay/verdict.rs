@@ -28,6 +28,7 @@ impl Link {
         interaction: Interaction,
     ) -> Verdict {
         let name = &route.name;
+        let principal = self.caller();
         let decision = self.plane.chains.load().on_request(&chain::Request {
             thread: self.thread,
             link: self.me.id.0,
@@ -46,6 +47,11 @@ impl Link {
             metadata,
             caller: chain::Caller {
                 app: &self.app_name,
+                principal: &principal.subject,
+                facts: &chain::CallerFacts {
+                    principal: &principal,
+                    metadata: None,
+                },
                 ..chain::Caller::ANONYMOUS
             },
         });
@@ -66,6 +72,11 @@ impl Link {
             Verdict::Pass => route.choice.clone(),
             Verdict::Refuse { code, text } => return Err(Refusal::Plugin { code, text }),
             Verdict::Failed { plugin } => return Err(Refusal::PluginFailed(plugin.to_string())),
+            // A plugin answers in the responder's place, and not for whom the rules refuse.
+            Verdict::Answer { .. } if route.choice.access.is_nobody() => {
+                let service = route.choice.slot.service().to_string();
+                return Err(Refusal::NotAllowed(service));
+            }
             Verdict::Answer { metadata, data } => {
                 return Ok(Decided::Answered {
                     route,
@@ -120,7 +131,9 @@ impl Link {
                 .as_deref()
                 .unwrap_or(&route.name.endpoint)
                 .into();
+            let method = rewrite.method.as_deref().unwrap_or(&route.name.method);
             Arc::new(Choice {
+                access: self.access(slot.service().service(), method),
                 slot,
                 endpoint,
                 balance: route.choice.balance,

@@ -15,14 +15,15 @@ use arc_swap::ArcSwap;
 
 use crate::{
     chain::{Loader, Watcher},
-    config::{Contents, Loaded, Problems, Surroundings, contents_of, load},
+    config::{Contents, Loaded, Surroundings, contents_of, load},
+    identity::Identity,
     relay::Relay,
     telemetry::{LogHandle, Registry},
 };
 
 use super::{
     certificates::Certificates,
-    start::warn_of_doubts,
+    start::{take_back, warn_of_doubts},
     watch::{Seen, Watch},
 };
 
@@ -42,6 +43,7 @@ pub(super) struct Reloader {
     /// Reloads changed components by itself; it is told which configuration holds.
     pub(super) components: Watcher,
     pub(super) relay: Arc<Relay>,
+    pub(super) identity: Arc<Identity>,
     pub(super) certificates: Certificates,
     pub(super) log: LogHandle,
     pub(super) registry: Registry,
@@ -154,10 +156,19 @@ impl Reloader {
                 return tried(false, contents);
             }
         };
+        let auth = match self.identity.prepare(new.config.auth.clone()) {
+            Ok(auth) => auth,
+            Err(error) => {
+                self.refuse(&error);
+                return tried(false, contents);
+            }
+        };
         if let Err(errors) = self.loader.load(&new.config.plugins) {
             self.refuse(&new.place(&errors));
             return tried(true, contents);
         }
+        self.identity.put_into_effect(auth);
+        take_back(&self.relay);
         let read = new.contents.clone();
         self.put_into_effect(new);
         // Of the files that are watched now, what was read: a change since then is one more.
@@ -168,7 +179,7 @@ impl Reloader {
         tried(true, contents)
     }
 
-    fn refuse(&self, problems: &Problems) {
+    fn refuse(&self, problems: &dyn std::fmt::Display) {
         self.registry.config_loaded(false);
         tracing::error!("the configuration was not reloaded, nothing has changed:\n{problems}");
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     admin::Admin,
+    identity,
     relay::{Directory, Listening, Relay},
 };
 
@@ -35,6 +36,7 @@ pub struct Server {
     pub(super) grace: Duration,
     pub(super) admin: Admin,
     pub(super) _memory: Option<MemoryWatch>,
+    pub(super) _credentials: identity::Watcher,
     /// Ends last.
     pub(super) publisher: Publisher,
 }

@@ -8,6 +8,7 @@ use crate::{
     admin::TokenError,
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader, Watcher},
     config::{Loaded, Surroundings},
+    identity::{self, Identity, IdentityError},
     relay::{self, Directory, Listening, Relay},
     telemetry::{LogHandle, MetricsError, Registry},
 };
@@ -46,6 +47,8 @@ pub enum StartError {
         todo: &'static str,
     },
     #[error("{0}")]
+    Identity(#[from] IdentityError),
+    #[error("{0}")]
     Metrics(#[from] MetricsError),
     #[error("the system refused: {0}")]
     System(#[source] io::Error),
@@ -54,7 +57,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Plugins(_) | Self::Token(_))
+        matches!(self, Self::Plugins(_) | Self::Token(_) | Self::Identity(_))
     }
 
     pub(super) fn bind(what: &str, source: io::Error) -> Self {
@@ -102,7 +105,14 @@ impl Server {
         let loader = load_plugins(&loaded, &chains, &registry, compile_with).await?;
         let directory = Arc::new(Directory::default());
         let publisher = Publisher::start(&directory)?;
-        let relay = Arc::new(start_relay(&loaded, &directory, &chains, &registry)?);
+        let identity = Arc::new(Identity::new(
+            loaded.config.auth.clone(),
+            registry.prometheus(),
+        )?);
+        let relay = Arc::new(start_relay(
+            &loaded, &directory, &chains, &identity, &registry,
+        )?);
+        let credentials = watch_credentials(&identity, &relay)?;
         let memory = watch_memory(&loaded, &relay, &registry)?;
         let certificates = Certificates::new(&loaded.config.listeners, &registry)?;
         let listening = listen(&loaded, &relay, &certificates).await?;
@@ -132,6 +142,7 @@ impl Server {
             loader,
             components,
             relay: Arc::clone(&relay),
+            identity,
             certificates,
             log,
             registry,
@@ -144,6 +155,7 @@ impl Server {
             grace,
             admin,
             _memory: memory,
+            _credentials: credentials,
             publisher,
         })
     }
@@ -208,10 +220,35 @@ async fn load_plugins(
     Ok(loader)
 }
 
+/// Who was let in by what is taken back has to go.
+fn watch_credentials(
+    identity: &Arc<Identity>,
+    relay: &Arc<Relay>,
+) -> io::Result<identity::Watcher> {
+    let relay = Arc::downgrade(relay);
+    identity::Watcher::start(Arc::clone(identity), move || {
+        if let Some(relay) = relay.upgrade() {
+            take_back(&relay);
+        }
+    })
+}
+
+pub(super) fn take_back(relay: &Relay) {
+    let links = relay.take_back();
+    if links > 0 {
+        tracing::warn!(
+            code = "RST-910402",
+            links,
+            "connections whose credentials have been revoked are closed"
+        );
+    }
+}
+
 fn start_relay(
     loaded: &Loaded,
     directory: &Arc<Directory>,
     chains: &Arc<Chains>,
+    identity: &Arc<Identity>,
     registry: &Registry,
 ) -> Result<Relay, StartError> {
     let metrics = Arc::new(relay::Metrics::register(registry.prometheus())?);
@@ -224,6 +261,7 @@ fn start_relay(
         config,
         Arc::clone(directory),
         Arc::clone(chains),
+        Arc::clone(identity),
         metrics,
     )?)
 }

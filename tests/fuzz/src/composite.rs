@@ -32,7 +32,8 @@ pub fn composite(data: &[u8]) {
 fn scan(block: &[u8], well_formed: bool) {
     let whole = RoutingEntries::scan(block, true);
     if well_formed {
-        assert!(whole.is_ok());
+        let crowded = matches!(whole, Err(MetadataError::TooManyEntries { .. }));
+        assert!(whole.is_ok() || crowded);
     }
     // Where it was cut must not matter; all cuts of a long block would take too long.
     let step = 1 + block.len() / 64;

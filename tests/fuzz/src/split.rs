@@ -3,7 +3,11 @@
 use std::{
     future::Future,
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 use bytes::Bytes;
@@ -24,6 +28,16 @@ pub(crate) enum End {
 /// Frames, and how it ended.
 pub(crate) type Read = (Vec<Bytes>, End);
 
+/// Whether the transport asked to be polled again.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Where to cut a byte stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cuts<'a> {
@@ -41,7 +55,9 @@ pub(crate) fn read(
     bytes: &[u8],
     cuts: Cuts<'_>,
 ) -> Read {
-    let cx = &mut Context::from_waker(Waker::noop());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let cx = &mut Context::from_waker(&waker);
     let (opening, mut peer) = memory_bytes(kind, frame_max);
     let mut opening = pin!(opening);
     write(&mut peer, hello, cx);
@@ -53,21 +69,29 @@ pub(crate) fn read(
     let mut frames = Vec::new();
     for piece in pieces(bytes, cuts) {
         write(&mut peer, piece, cx);
-        if let Some(end) = take(&mut io, &mut frames, cx) {
+        if let Some(end) = take(&mut io, &mut frames, &woken, cx) {
             return (frames, end);
         }
         drain(&mut peer, cx);
     }
     let closed = pin!(tokio::io::AsyncWriteExt::shutdown(&mut peer)).poll(cx);
     assert!(closed.is_ready());
-    let end = take(&mut io, &mut frames, cx);
+    let end = take(&mut io, &mut frames, &woken, cx);
     (frames, end.expect("it ends with its bytes"))
 }
 
 /// Reads until there is nothing more now, or the end.
-fn take(io: &mut FrameIo, frames: &mut Vec<Bytes>, cx: &mut Context<'_>) -> Option<End> {
+fn take(
+    io: &mut FrameIo,
+    frames: &mut Vec<Bytes>,
+    woken: &Woken,
+    cx: &mut Context<'_>,
+) -> Option<End> {
     loop {
+        woken.0.store(false, Ordering::Relaxed);
         match io.poll_frame(cx) {
+            // It only lets others have their turn.
+            Poll::Pending if woken.0.load(Ordering::Relaxed) => {}
             Poll::Pending => return None,
             Poll::Ready(None) => return Some(End::Clean),
             Poll::Ready(Some(Ok(frame))) => frames.push(frame),

@@ -122,48 +122,36 @@ impl Frame {
 
 fn expect(frames: &[Frame]) -> Read {
     let mut messages = Vec::new();
-    // The message that is being put together, and whether it is text.
-    let mut partial: Option<(bool, Vec<u8>)> = None;
+    // The message that is being put together.
+    let mut partial: Option<Vec<u8>> = None;
     for frame in frames {
-        if frame.is_illegal() || frame.body.len() > FRAME_MAX {
+        let begun = partial.as_ref().map_or(0, Vec::len);
+        if frame.is_illegal() || (!frame.is_control() && begun + frame.body.len() > FRAME_MAX) {
             return (messages, End::Fault);
         }
         match (frame.opcode, partial.take()) {
-            (8, _) => return (messages, close(&frame.body)),
+            (8, _) => return (messages, End::Clean),
             (9 | 10, kept) => {
                 partial = kept;
                 continue;
             }
-            // A continuation of nothing, and a message inside another.
-            (0, None) | (1 | 2, Some(_)) => return (messages, End::Fault),
-            (opcode, begun) => {
-                let (text, mut message) = begun.unwrap_or((opcode == 1, Vec::new()));
-                message.extend_from_slice(&frame.body);
-                if message.len() > FRAME_MAX || (text && is_no_text(&message)) {
-                    return (messages, End::Fault);
-                }
+            // Text, a continuation of nothing, and a message inside another.
+            (1, _) | (0, None) | (2, Some(_)) => return (messages, End::Fault),
+            (_, begun) => {
+                let message = [begun.unwrap_or_default(), frame.body.clone()].concat();
                 match frame.last {
-                    true if text || message.len() < 6 => return (messages, End::Fault),
+                    true if message.len() < 6 => return (messages, End::Fault),
                     true => messages.push(Bytes::from(message)),
-                    false => partial = Some((text, message)),
+                    false => partial = Some(message),
                 }
             }
         }
     }
-    // A peer that goes without a word is no fault, not even in the middle of a message.
-    (messages, End::Clean)
-}
-
-/// A close may be empty, or a code and text.
-fn close(body: &[u8]) -> End {
-    match body {
-        [_] => End::Fault,
-        [_, _, text @ ..] if std::str::from_utf8(text).is_err() => End::Fault,
-        _ => End::Clean,
-    }
-}
-
-/// Whether no continuation can make text of this any more.
-fn is_no_text(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some())
+    // A peer that goes without a word is no fault, unless it was in the middle of a message.
+    let end = if partial.is_some() {
+        End::Fault
+    } else {
+        End::Clean
+    };
+    (messages, end)
 }

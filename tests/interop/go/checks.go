@@ -69,11 +69,12 @@ func checks() []check {
 		{"error-stream", 10, (*subject).errorInStream},
 		{"unknown-route", 10, (*subject).unknown},
 		{"idle", 60, (*subject).idle},
+		{"leased", 60, (*subject).leased},
 	}
 }
 
 // asked names the checks that run only when they are asked for.
-var asked = []string{"idle"}
+var asked = []string{"idle", "leased"}
 
 func runChecks(peer rsocket.Client, o *options) {
 	only := strings.Split(o.only, ",")
@@ -281,6 +282,20 @@ func (s *subject) unknown() (string, error) {
 func (s *subject) idle() (string, error) {
 	time.Sleep(s.lifetime * 5 / 2)
 	return s.echo(100)
+}
+
+// leased makes more calls than a lease allows: they are refused and tried again.
+func (s *subject) leased() (string, error) {
+	refused := 0
+	for done := 0; done < 12; {
+		if _, err := s.echo(done); err == nil {
+			done++
+		} else {
+			refused++
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return fmt.Sprintf("12 calls, %d refused", refused), nil
 }
 
 func (s *subject) until(method string, wanted int) error {

@@ -33,8 +33,7 @@ const (
 
 type options struct {
 	broker, service, only, brief, skip, size, ca string
-	keepalive, lifetime, fragment                int
-	lease                                        bool
+	keepalive, lifetime, fragment, lease         int
 }
 
 func main() {
@@ -56,7 +55,7 @@ func main() {
 	flags.IntVar(&o.keepalive, "keepalive", 20_000, "ms")
 	flags.IntVar(&o.lifetime, "lifetime", 90_000, "ms")
 	flags.IntVar(&o.fragment, "fragment", 0, "bytes; 0 is 16 KiB for a requester, and no limit for a responder")
-	flags.BoolVar(&o.lease, "lease", false, "")
+	flags.IntVar(&o.lease, "lease", 0, "keep to leases")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		log.Fatal(err)
 	}
@@ -87,7 +86,7 @@ func connect(o *options, name string, handler rsocket.RSocket) rsocket.Client {
 		DataMimeType("application/octet-stream").
 		KeepAlive(ms(o.keepalive), ms(o.lifetime), 1).
 		Fragment(o.fragment)
-	if o.lease {
+	if o.lease > 0 {
 		builder = builder.Lease()
 	}
 	if name != "" {

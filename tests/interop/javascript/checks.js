@@ -56,10 +56,12 @@ const CHECKS = [
   ["unknown-route", 10, unknown],
   ["idle", 60, idle],
   ["paced", 60, paced],
+  ["drained", 60, drained],
+  ["leased", 60, leased],
 ];
 
 /** Only when they are asked for. */
-const ASKED = ["idle", "paced"];
+const ASKED = ["idle", "paced", "drained", "leased"];
 
 async function echo(peer, service, size) {
   const sent = pattern(size);
@@ -173,10 +175,7 @@ async function idle({ peer, service, lifetime }) {
   return echo(peer, service, 100);
 }
 
-/**
- * A slow stream that is under way when the broker is told to end; it must come whole, and then the
- * connection must go.
- */
+/** A slow stream; something happens to the broker or to the wire while it is under way. */
 async function paced({ peer, service, items }) {
   let received = 0;
   await new Promise((resolve, reject) => {
@@ -190,8 +189,30 @@ async function paced({ peer, service, items }) {
     });
   });
   assert.equal(received, items);
-  await within(10, peer.closed());
-  return `${received} items, then closed`;
+  return `${received} items`;
+}
+
+/** The broker is told to end meanwhile: the stream comes whole, and then the connection goes. */
+async function drained(subject) {
+  const whole = await paced(subject);
+  await within(10, subject.peer.closed());
+  return `${whole}, then closed`;
+}
+
+/** More calls than a lease allows: they wait for the next one, or are refused and tried again. */
+async function leased({ peer, service }) {
+  let refused = 0;
+  for (let done = 0; done < 12; ) {
+    const sent = pattern(done);
+    const answer = await peer.call(`${service}.echo`, sent).catch(() => null);
+    if (answer) {
+      done += 1;
+    } else {
+      refused += 1;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+  return `12 calls, ${refused} refused`;
 }
 
 async function errorInStream({ peer, service }) {

@@ -16,6 +16,8 @@ const { values: options } = parseArgs({
     only: { type: "string", default: "" },
     brief: { type: "string", default: "" },
     skip: { type: "string", default: "" },
+    lease: { type: "string", default: "0" },
+    resume: { type: "string", default: "" },
     ca: { type: "string", default: "" },
     keepalive: { type: "string", default: "20000" },
     lifetime: { type: "string", default: "90000" },

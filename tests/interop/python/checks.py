@@ -18,7 +18,7 @@ TEXT = "no such order: 42 — ünïcode"
 
 
 # Only when they are asked for.
-ASKED = ["idle"]
+ASKED = ["idle", "leased"]
 
 
 async def run_checks(rsocket, options):
@@ -77,6 +77,7 @@ class Checks:
             ("error-stream", 10, self.error_in_stream),
             ("unknown-route", 10, self.unknown_route),
             ("idle", 60, self.idle),
+            ("leased", 60, self.leased),
         ]
 
     def call(self, method, data=b"x"):
@@ -152,6 +153,12 @@ class Checks:
         """Says nothing for longer than the lifetime that was announced: keepalive alone must do."""
         await asyncio.sleep(self.lifetime * 2.5)
         return await self.echo(100)
+
+    async def leased(self):
+        """More calls than a lease allows: the library holds them until the next one."""
+        for size in range(12):
+            await self.echo(size)
+        return "12 calls"
 
     async def error(self, method, code):
         return await refused(self.call(method, TEXT.encode()), code, TEXT)

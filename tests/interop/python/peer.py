@@ -57,6 +57,7 @@ async def connected(options, name=None, handler_factory=BaseRequestHandler):
         keep_alive_period=timedelta(milliseconds=options.keepalive),
         max_lifetime_period=timedelta(milliseconds=options.lifetime),
         fragment_size_bytes=16 * 1024,
+        honor_lease=options.lease > 0,
     ) as rsocket:
         yield rsocket
 
@@ -91,6 +92,7 @@ def arguments():
     parser.add_argument("--only", default="")
     parser.add_argument("--brief", default="")
     parser.add_argument("--skip", default="")
+    parser.add_argument("--lease", type=int, default=0)
     parser.add_argument("--ca")
     parser.add_argument("--keepalive", type=int, default=20_000)
     parser.add_argument("--lifetime", type=int, default=90_000)

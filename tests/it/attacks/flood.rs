@@ -1,6 +1,6 @@
 //! Connections by the thousand.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     Memory, alone, broker, descriptors, metric,
@@ -18,7 +18,7 @@ fn a_connection_flood_from_one_address_leaves_room_for_others() {
     let memory = Memory::of(&broker);
     let before = descriptors(&broker);
     neighbour.during("flood", || {
-        let end = Instant::now() + Duration::from_secs(2);
+        let began = Instant::now();
         let mut open = Vec::new();
         let mut guests = 0;
         while open.len() < size(2000, 12_000) {
@@ -40,7 +40,7 @@ fn a_connection_flood_from_one_address_leaves_room_for_others() {
         assert!(guests >= 5);
         // Beyond the share of the address they are closed at once, though the time is not up.
         until("the rest is closed", || descriptors(&broker) <= before + 60);
-        println!("{} connections in {:?}", open.len(), end.elapsed());
+        println!("{} connections in {:?}", open.len(), began.elapsed());
     });
     assert!(
         metric(&broker, "jackfield_refused_total") > 1000.0

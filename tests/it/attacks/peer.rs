@@ -33,6 +33,7 @@ pub(super) const NEXT: u16 = 0x020;
 pub(super) const REJECTED_SETUP: u32 = 0x003;
 pub(super) const REJECTED_RESUME: u32 = 0x004;
 pub(super) const CONNECTION_ERROR: u32 = 0x101;
+pub(super) const INVALID: u32 = 0x204;
 
 /// A frame with its length.
 pub(super) fn framed(frame: &[u8]) -> Vec<u8> {

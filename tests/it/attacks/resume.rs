@@ -193,8 +193,9 @@ fn a_storm_of_unknown_tokens_is_held_to_the_half_open_limit() {
         most
     });
     println!("descriptors: {before} before, {most} at most");
+    // Its share, those that are being told that it is used up, and a few.
     assert!(
-        most < before + 64 + 16,
+        most < before + 32 + 64 + 24,
         "{before} descriptors became {most}"
     );
 }

@@ -184,12 +184,11 @@ fn endless_continuations() {
         let mut peer = hello(&broker);
         peer.send_bytes(&part(BINARY, b"begin")).expect("it reads");
         let more = part(CONTINUATION, &[7; 1000]).repeat(64);
-        let mut sent = 0;
-        while sent < 64 << 20 && peer.send_bytes(&more).is_ok() {
-            sent += more.len();
+        // Beyond the limit it is told so, and what it still says is thrown away, for a while.
+        let end = Instant::now() + Duration::from_secs(20);
+        while peer.send_bytes(&more).is_ok() {
+            assert!(Instant::now() < end, "it takes more than its limit");
         }
-        assert!(sent < 64 << 20, "it takes more than its limit");
-        assert!(peer.is_closed_within(Duration::from_secs(20)));
 
         let mut peer = hello(&broker);
         let body = with_metadata(&route(ROUTE), b"hello");

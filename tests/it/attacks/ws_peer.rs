@@ -159,8 +159,4 @@ impl WsPeer {
         }
         code
     }
-
-    pub(super) fn is_closed_within(&mut self, limit: Duration) -> bool {
-        self.peer.is_closed_within(limit)
-    }
 }

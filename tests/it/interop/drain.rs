@@ -28,7 +28,7 @@ fn drain(requester: Client, responder: Client) {
     let mut broker = Broker::start();
     let serving = responder.respond(&broker, Transport::Tcp);
     let mut command = requester.command("request");
-    command.args(["--broker", broker.uri(Transport::Tcp), "--only", "paced"]);
+    command.args(["--broker", broker.uri(Transport::Tcp), "--only", "drained"]);
     let service = responder.service(Transport::Tcp);
     command.args(["--service", &format!("{service}:{ITEMS}")]);
     let calling = Process::start("requester", command, broker.folder());

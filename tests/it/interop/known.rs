@@ -1,7 +1,17 @@
-//! Cells of the matrix that cannot work whatever the broker does, each with the client's own
-//! reason.
+//! Cells of the matrix that cannot work whatever the broker does: who is at fault, of what, and where
+//! in the client's own code one can see it.
 
-use super::client::Client::{self, Go, Java, JsAlpha, JsClassic, Kotlin, Python};
+use super::{
+    client::Client::{self, Go, Java, JsAlpha, JsClassic, Kotlin, Python},
+    features::Part,
+};
+
+/// A fault of a client, and its evidence in the client's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) is: &'static str,
+    pub(crate) seen: &'static str,
+}
 
 pub(crate) struct Known {
     /// Empty stands for every client.
@@ -10,7 +20,7 @@ pub(crate) struct Known {
     pub(crate) checks: &'static [&'static str],
     /// Whose fault it is.
     pub(crate) at: Client,
-    pub(crate) reason: &'static str,
+    pub(crate) fault: Fault,
     /// It ends the connection of who is at fault, so it is tried apart from the others.
     pub(crate) lethal: bool,
 }
@@ -22,6 +32,15 @@ impl Known {
             && one_of(self.requesters, requester)
             && one_of(self.responders, responder)
     }
+
+    /// The part in which the client is at fault.
+    pub(crate) fn part(&self) -> Part {
+        if self.responders.contains(&self.at) {
+            Part::Responder
+        } else {
+            Part::Requester
+        }
+    }
 }
 
 /// Why this check of this pair must fail, when it must.
@@ -31,13 +50,73 @@ pub(crate) fn known(requester: Client, responder: Client, check: &str) -> Option
         .find(|known| known.fits(requester, responder, check))
 }
 
+pub(crate) const ERROR_IS_NO_INSTANCE: Fault = Fault {
+    is: "its RSocketError is no instance of itself, so every error leaves as 0x201",
+    seen: "rsocket-core/dist/Errors.js sets no prototype; RequestResponseStream.js asks instanceof",
+};
+
+pub(crate) const ERROR_HAS_NO_CODE: Fault = Fault {
+    is: "sends every error as 0x201",
+    seen: "rsocket-core/build/RSocketMachine.js, `_sendStreamError`",
+};
+
+pub(crate) const ERROR_DROPPED: Fault = Fault {
+    is: "drops an ERROR whose code is not in its enum; the call hangs",
+    seen: "rsocket/frame.py, `ErrorFrame.parse`: ErrorCode(...) throws",
+};
+
+pub(crate) const COMPLETE_IGNORED: Fault = Fault {
+    is: "never resolves a reply of COMPLETE without NEXT",
+    seen: "rsocket-core/build/RSocketMachine.js, `requestResponse`: onComplete does nothing",
+};
+
+pub(crate) const COMPLETE_REFUSED: Fault = Fault {
+    is: "takes a reply of COMPLETE without NEXT for an error of its own",
+    seen: "\"Unexpected request completion: payload should be present\"",
+};
+
+pub(crate) const EMPTY_REPLY: Fault = Fault {
+    is: "clears NEXT on an empty reply, which rsocket-js 0.0.x never resolves and rsocket-kotlin takes for an error",
+    seen: "rsocket/frame.py, `new_frame_fragment` drops NEXT; it comes back only where there are bytes",
+};
+
+pub(crate) const EMPTY_ITEM: Fault = Fault {
+    is: "sends an empty item with neither NEXT nor COMPLETE, which no receiver may count",
+    seen: "rsocket/frame.py, `new_frame_fragment` drops NEXT; it comes back only where there are bytes",
+};
+
+pub(crate) const INTERLEAVES: Fault = Fault {
+    is: "interleaves the fragments of consecutive items of one stream",
+    seen: "rsocket/rsocket_base.py, `_get_next_frame_to_send`: what has fragments left goes to the end of the queue",
+};
+
+pub(crate) const FIRST_FLAGS: Fault = Fault {
+    is: "takes the flags of an item from its first fragment, and so misses a COMPLETE in the last one",
+    seen: "internal/socket/duplex.go, `onFramePayload` reads the joiner's header",
+};
+
+pub(crate) const ENDS_AT_FIRST: Fault = Fault {
+    is: "marks the first fragment of a reply COMPLETE, so a reply ends there",
+    seen: "internal/socket/duplex.go, `sendPayload`: the frame's flags go to index 0",
+};
+
+pub(crate) const REPEATS_CREDIT: Fault = Fault {
+    is: "repeats the request's initial credit in every fragment: four bytes that belong to nothing",
+    seen: "operation/OperationOutbound.kt, `sendRequestPayload`",
+};
+
+pub(crate) const REFUSES_FRAGMENTS: Fault = Fault {
+    is: "takes a request in fragments for an error and closes the connection: it wants NEXT on a request frame",
+    seen: "operation/OperationInbound.kt, `handleFrame`: \"wrong flags\"",
+};
+
 pub(crate) const KNOWN: &[Known] = &[
     Known {
         requesters: &[],
         responders: &[JsAlpha],
         checks: &["error-custom"],
         at: JsAlpha,
-        reason: "its RSocketError is no instance of itself, so every error leaves as 0x201",
+        fault: ERROR_IS_NO_INSTANCE,
         lethal: false,
     },
     Known {
@@ -45,7 +124,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[JsClassic],
         checks: &["error-custom"],
         at: JsClassic,
-        reason: "sends every error as 0x201",
+        fault: ERROR_HAS_NO_CODE,
         lethal: false,
     },
     Known {
@@ -53,7 +132,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[],
         checks: &["error-custom"],
         at: Python,
-        reason: "drops an ERROR whose code is not in its enum; the call hangs",
+        fault: ERROR_DROPPED,
         lethal: false,
     },
     Known {
@@ -61,7 +140,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[JsAlpha, Python, Java, Go],
         checks: &["rr-empty"],
         at: JsClassic,
-        reason: "never resolves a reply of COMPLETE without NEXT",
+        fault: COMPLETE_IGNORED,
         lethal: false,
     },
     Known {
@@ -69,7 +148,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["rr-0"],
         at: Python,
-        reason: "clears NEXT on an empty reply, and js-classic never resolves that",
+        fault: EMPTY_REPLY,
         lethal: false,
     },
     Known {
@@ -77,7 +156,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[],
         checks: &["channel-empty"],
         at: Python,
-        reason: "sends an empty item with neither NEXT nor COMPLETE, which no receiver may count",
+        fault: EMPTY_ITEM,
         lethal: false,
     },
     Known {
@@ -85,7 +164,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["channel-empty"],
         at: Python,
-        reason: "sends an empty item with neither NEXT nor COMPLETE, which no receiver may count",
+        fault: EMPTY_ITEM,
         lethal: false,
     },
     Known {
@@ -93,8 +172,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Kotlin],
         checks: &["rr-1m", "channel-64k"],
         at: Kotlin,
-        reason: "takes a request in fragments for an error (\"wrong flags\": it wants NEXT on a \
-                 request frame) and closes the connection",
+        fault: REFUSES_FRAGMENTS,
         lethal: true,
     },
     Known {
@@ -102,7 +180,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[JsAlpha, Python, Java, Go],
         checks: &["rr-empty"],
         at: Kotlin,
-        reason: "takes a reply of COMPLETE without NEXT for an error of its own",
+        fault: COMPLETE_REFUSED,
         lethal: false,
     },
     Known {
@@ -110,7 +188,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["rr-0"],
         at: Python,
-        reason: "clears NEXT on an empty reply, which kotlin takes for an error",
+        fault: EMPTY_REPLY,
         lethal: false,
     },
     Known {
@@ -118,8 +196,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[JsAlpha, JsClassic, Python, Java, Go],
         checks: &["channel-64k"],
         at: Kotlin,
-        reason: "repeats the request's initial credit in every fragment: four bytes that belong to \
-                 nothing",
+        fault: REPEATS_CREDIT,
         lethal: false,
     },
     Known {
@@ -127,7 +204,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[],
         checks: &["channel-64k"],
         at: Python,
-        reason: "interleaves the fragments of consecutive items of one stream",
+        fault: INTERLEAVES,
         lethal: false,
     },
     Known {
@@ -135,7 +212,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Python],
         checks: &["channel-64k"],
         at: Python,
-        reason: "interleaves the fragments of consecutive items of one stream",
+        fault: INTERLEAVES,
         lethal: false,
     },
     Known {
@@ -143,8 +220,7 @@ pub(crate) const KNOWN: &[Known] = &[
         responders: &[Go],
         checks: &["channel-64k"],
         at: Go,
-        reason: "takes the flags of an item from its first fragment, and so misses a COMPLETE in \
-                 the last one",
+        fault: FIRST_FLAGS,
         lethal: false,
     },
 ];

@@ -89,7 +89,7 @@ struct Pair {
 }
 
 /// Items of the two streams of a pair.
-const ITEMS: u32 = 10_000;
+const ITEMS: u32 = 5_000;
 const ITEMS_LONG: u32 = 100_000;
 
 /// Whom a requester on this transport calls.
@@ -198,7 +198,7 @@ impl Report {
         match (known(pair.requester, pair.responder, check), passed) {
             (None, true) => '.',
             (Some(known), false) => {
-                let reason = format!("{} {}", known.at.name(), known.reason);
+                let reason = format!("{} {}", known.at.name(), known.fault.is);
                 let pair = format!("{} -> {}", pair.requester.name(), pair.responder.name());
                 self.reasons
                     .entry((check.to_owned(), reason))
@@ -211,7 +211,7 @@ impl Report {
                 '!'
             }
             (Some(known), true) => {
-                let reason = known.reason;
+                let reason = known.fault.is;
                 writeln!(
                     self.failures,
                     "{title} {check} passes; take it from known.rs: {reason}"

@@ -12,10 +12,13 @@
 //! - every process ends with the value that started it
 
 mod client;
+mod docs;
 mod drain;
 mod examples;
+mod features;
 mod known;
 mod matrix;
 mod memory;
+mod wire;
 
 pub(crate) use client::{root, say};

@@ -49,7 +49,7 @@ pub(super) fn generation(broker: &Broker) -> u64 {
     value.unwrap_or(0.0) as u64
 }
 
-pub(super) fn metrics(broker: &Broker) -> String {
+pub(crate) fn metrics(broker: &Broker) -> String {
     let address = broker.http();
     exchange(
         address,

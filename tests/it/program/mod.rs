@@ -6,6 +6,7 @@ mod caller;
 mod demo;
 mod doctor;
 mod drain;
+mod identity;
 mod kill;
 mod limits;
 mod memory;
@@ -14,6 +15,8 @@ mod swap;
 mod tls;
 
 use std::{future::Future, time::Duration};
+
+pub(crate) use self::admin::metrics;
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {

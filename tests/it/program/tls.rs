@@ -29,13 +29,13 @@ use crate::{
 };
 
 /// An authority and a folder with what it has signed.
-struct Authority {
+pub(super) struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -47,7 +47,7 @@ impl Authority {
     }
 
     /// Writes a certificate and its key, in the place of any that were there.
-    fn sign(&self, name: &str, year: i32) {
+    pub(super) fn sign(&self, name: &str, year: i32) {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).expect("names");
         params.not_after = date_time_ymd(year, 1, 1);
@@ -57,7 +57,7 @@ impl Authority {
         fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).expect("a file");
     }
 
-    fn path(&self, file: &str) -> String {
+    pub(super) fn path(&self, file: &str) -> String {
         self.folder.path().join(file).display().to_string()
     }
 

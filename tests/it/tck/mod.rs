@@ -12,10 +12,8 @@
 //!
 //! Invariants
 //! - a script that is not played is named; the number of those that are is checked
-//! - what cannot pass yet is in [`NOT_YET`] with the reason, and must go on failing
 
 mod call;
-mod cutter;
 mod marble;
 mod player;
 mod scenarios;
@@ -32,7 +30,6 @@ use futures_util::future::join_all;
 
 use self::{
     player::{Stage, play},
-    scenarios::EARLY_CREDIT,
     script::Script,
     served::{Responder, Served},
 };
@@ -48,31 +45,8 @@ const KIT: [(&str, usize); 6] = [
     ("FireAndForgetTests", 2),
     ("test", 6),
     ("multipleclientstest", 4),
-    (RESUMPTION, 4),
+    ("Resumptiontest", 4),
 ];
-
-const RESUMPTION: &str = "Resumptiontest";
-
-/// What cannot pass yet: a set, one of its scripts or all, and why. What is listed fails, or this is
-/// out of date.
-const NOT_YET: [(&str, Option<&str>, &str); 4] = [
-    (RESUMPTION, None, NO_RESUME),
-    ("resumed", None, NO_RESUME),
-    ("RequestStreamTests", Some("requestStreamInterleave"), LOST),
-    ("streams", Some(EARLY_CREDIT), LOST),
-];
-
-const NO_RESUME: &str = "the endpoint does not resume";
-
-const LOST: &str =
-    "the endpoint drops credit that is granted before its driver has sent the request";
-
-fn not_yet(set: &str, script: &str) -> Option<&'static str> {
-    let listed = NOT_YET
-        .iter()
-        .find(|(name, one, _)| *name == set && one.is_none_or(|one| one == script));
-    listed.map(|(_, _, reason)| *reason)
-}
 
 #[test]
 fn every_script_of_the_old_kit_passes() {
@@ -118,37 +92,16 @@ fn perform(what: &str, sets: Vec<Set>) {
         let limited = tokio::time::timeout(Duration::from_secs(120), all);
         limited.await.expect("the scripts end").concat()
     });
-    let played = outcomes.len();
-    let passed = outcomes
+    let faults: Vec<_> = outcomes
         .iter()
-        .filter(|one| **one == Outcome::Passed)
-        .count();
-    let faults: Vec<_> = outcomes.iter().filter_map(Outcome::fault).collect();
-    say(&format!(
-        "tck: {what}: {passed} of {played} passed, {} not yet\n",
-        played - passed - faults.len()
-    ));
-    let faults = faults.join("\n");
-    assert!(faults.is_empty(), "{faults}\n{}", broker.errors());
+        .filter_map(|one| one.as_ref().err())
+        .collect();
+    let (played, passed) = (outcomes.len(), outcomes.len() - faults.len());
+    say(&format!("tck: {what}: {passed} of {played} passed\n"));
+    assert!(faults.is_empty(), "{faults:#?}\n{}", broker.errors());
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Passed,
-    NotYet,
-    Fault(String),
-}
-
-impl Outcome {
-    fn fault(&self) -> Option<&str> {
-        match self {
-            Self::Fault(text) => Some(text),
-            Self::Passed | Self::NotYet => None,
-        }
-    }
-}
-
-async fn play_set(broker: &Broker, (name, served, scripts): Set) -> Vec<Outcome> {
+async fn play_set(broker: &Broker, (name, served, scripts): Set) -> Vec<Result<(), String>> {
     let uri = broker.uri(Transport::Tcp);
     let plays = scripts.iter().enumerate().map(|(number, script)| {
         // What a responder has seen is counted, so no two scripts share one.
@@ -160,17 +113,9 @@ async fn play_set(broker: &Broker, (name, served, scripts): Set) -> Vec<Outcome>
                 service: &service,
                 sight: responder.sight.clone(),
             };
-            match (play(&stage, script).await, not_yet(name, &script.name)) {
-                (Ok(()), None) => Outcome::Passed,
-                (Err(_), Some(_)) => Outcome::NotYet,
-                (Err(why), None) => Outcome::Fault(format!("{name}: {why}")),
-                (Ok(()), Some(reason)) => {
-                    let script = &script.name;
-                    Outcome::Fault(format!(
-                        "{name}: {script} passes, so this has gone: {reason}"
-                    ))
-                }
-            }
+            play(&stage, script)
+                .await
+                .map_err(|why| format!("{name}: {why}"))
         }
     });
     join_all(plays).await

@@ -5,15 +5,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use jackfield_rsocket::endpoint::{ConnectOptions, Requester, connect};
+use jackfield_rsocket::endpoint::{Backoff, ConnectOptions, Requester, ResumeOptions, connect};
 use tokio::time::{sleep, timeout};
 
 use super::{
     call::{Call, Log, Request},
-    cutter::Cutter,
     script::{Op, Script, Step, Until},
     served::Sight,
 };
+use crate::cutter::Cutter;
 
 /// Nothing a script waits for takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ pub(super) struct Stage<'a> {
 pub(super) async fn play(stage: &Stage<'_>, script: &Script) -> Result<(), String> {
     let mut player = Player {
         stage,
+        options: options(script),
         clients: HashMap::new(),
         calls: HashMap::new(),
     };
@@ -39,8 +40,25 @@ pub(super) async fn play(stage: &Stage<'_>, script: &Script) -> Result<(), Strin
     Ok(())
 }
 
+/// A script that loses its connection wants it back soon, and its calls with it.
+fn options(script: &Script) -> ConnectOptions {
+    let loses = |step: &Step| matches!(step.op, Op::Disconnect);
+    if !script.steps.iter().any(loses) {
+        return ConnectOptions::new();
+    }
+    let backoff = Backoff {
+        first: Duration::from_millis(20),
+        most: Duration::from_millis(100),
+        attempts: None,
+    };
+    ConnectOptions::new()
+        .reconnect(backoff)
+        .resume(ResumeOptions::default())
+}
+
 struct Player<'a> {
     stage: &'a Stage<'a>,
+    options: ConnectOptions,
     clients: HashMap<String, Client>,
     calls: HashMap<String, (Call, String)>,
 }
@@ -53,7 +71,7 @@ struct Client {
 impl Player<'_> {
     async fn step(&mut self, step: &Step) -> Result<(), String> {
         if !self.clients.contains_key(&step.client) {
-            let client = Client::connect(self.stage.broker).await?;
+            let client = Client::connect(self.stage.broker, self.options.clone()).await?;
             self.clients.insert(step.client.clone(), client);
         }
         let client = &self.clients[&step.client];
@@ -97,10 +115,10 @@ impl Player<'_> {
 }
 
 impl Client {
-    async fn connect(broker: &str) -> Result<Self, String> {
+    async fn connect(broker: &str, options: ConnectOptions) -> Result<Self, String> {
         let wire = Cutter::start(broker).await;
         let uri = wire.uri().parse().expect("a URI of ours");
-        let requester = connect(&uri, ConnectOptions::new()).await;
+        let requester = connect(&uri, options).await;
         let requester = requester.map_err(|error| format!("no connection: {error}"))?;
         Ok(Self { wire, requester })
     }

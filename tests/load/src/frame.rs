@@ -104,10 +104,15 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Result<u32, Garbled> {
 }
 
 pub(crate) fn put_setup(out: &mut Vec<u8>, metadata: &[u8]) {
+    put_setup_for(out, metadata, LIFETIME_MILLIS);
+}
+
+/// For a client that may be silent for so long.
+pub(crate) fn put_setup_for(out: &mut Vec<u8>, metadata: &[u8], lifetime_millis: u32) {
     frame(out, 0, SETUP, METADATA, |out| {
         out.put_u32(0x0001_0000);
         out.put_u32(KEEPALIVE_MILLIS);
-        out.put_u32(LIFETIME_MILLIS);
+        out.put_u32(lifetime_millis);
         for mime in [COMPOSITE, OCTETS] {
             out.put_u8(mime.len() as u8);
             out.put_slice(mime);
@@ -120,6 +125,13 @@ pub(crate) fn put_request_response(out: &mut Vec<u8>, stream: u32, metadata: &[u
     frame(out, stream, REQUEST_RESPONSE, METADATA, |out| {
         put_metadata(out, metadata);
         out.put_slice(data);
+    });
+}
+
+/// The first fragment of a request/response.
+pub(crate) fn put_request_begin(out: &mut Vec<u8>, stream: u32, metadata: &[u8]) {
+    frame(out, stream, REQUEST_RESPONSE, METADATA | FOLLOWS, |out| {
+        put_metadata(out, metadata);
     });
 }
 

@@ -8,6 +8,8 @@
 //! | `load`, `session`, `tally` | calls in a closed or open loop, and what became of them |
 //! | `respond`, `serve` | the other end: echo, labels, streams of items |
 //! | `stall` | a reader that grants endless credit and then stops reading |
+//! | `idle` | connections that say nothing, and what they cost a broker in memory |
+//! | `harm` | what a disturbance does to the latency of others |
 //! | `gate` | the speed gate: rounds, ratios, verdict |
 //!
 //! Invariants
@@ -20,6 +22,8 @@ mod cpu;
 mod dialect;
 mod frame;
 pub mod gate;
+pub mod harm;
+pub mod idle;
 mod load;
 mod nats;
 mod pending;

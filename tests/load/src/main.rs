@@ -4,12 +4,18 @@ mod args;
 
 use std::{
     io,
+    path::PathBuf,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
-use jackfield_load::{Attach, Load, Pace, Respond, Stall, Tally, Target, gate::Gate};
+use jackfield_load::{
+    Attach, Load, Pace, Respond, Stall, Tally, Target,
+    gate::Gate,
+    harm::{Disturbance, Harm, ROUTE, ROUTE_ITEMS, Victim},
+    idle::{Cost, Dial, Idle, Transport},
+};
 
 use crate::args::Args;
 
@@ -33,11 +39,21 @@ jackfield-load: load for RSocket brokers and for what they are measured against
   stall    a stream under endless credit whose reader stops for a while
            --connect URI [--route R]  --items N (100000)  --size BYTES (1024)
            --read-first N (100)  --pause S (3)  --watch PID
+  idle     connections that introduce themselves and say nothing
+           --connect URI (tcp, tls or ws)  --connections N (1000)  --ca FILE  --seconds N (3600)
+           or what they cost a broker in memory, one transport after the other:
+           --broker PATH  --connections N (10000)  --only tcp|tls|ws  --json
+  harm     what a disturbance does to the p99 of others, in interleaved pairs
+           --connect URI [--route R] --disturb COMMAND, or --broker PATH [--only NAME]
+           --pairs N (10)  --seconds S (2)  --connections N (8)  --size BYTES (100)
+           --share OF_CAPACITY (0.3)  --capacity CALLS_PER_SECOND  --json
+  disturb  one of the disturbances of `harm`, until it is ended
+           --kind flood|push|fragments|keepalive|slow-reader  --connect URI [--route R]
   gate     the speed gate, see docs/speed-gate.md
            --broker PATH  --rounds N (9)  --seconds S (1.5)  --only serial|callers|window
            --json
 
-call, swap and stall exit with 1 when anything went wrong, gate when a bar was missed.
+call, swap and stall exit with 1 when anything went wrong, gate, harm and idle when a bar was missed.
 
 Example: jackfield-load respond --connect tcp://127.0.0.1:9999 --connections 4 &
          jackfield-load call --connect tcp://127.0.0.1:9999 --connections 64
@@ -51,6 +67,9 @@ fn main() -> ExitCode {
         "call" => call,
         "swap" => swap,
         "stall" => stall,
+        "idle" => idle,
+        "harm" => harm,
+        "disturb" => disturb,
         "gate" => gate,
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -207,6 +226,153 @@ fn stall(mut args: Args) -> io::Result<bool> {
     let report = stall.run()?;
     println!("{}", report.json());
     Ok(report.whole(stall.items))
+}
+
+fn idle(mut args: Args) -> io::Result<bool> {
+    let Some(uri) = args.one("connect") else {
+        return idle_cost(args);
+    };
+    let scheme = uri.split("://").next().unwrap_or_default();
+    let transport = Transport::ALL
+        .into_iter()
+        .find(|transport| transport.scheme() == scheme)
+        .ok_or_else(|| args::usage(format!("--connect {uri}: tcp, tls or ws")))?;
+    let host = uri
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next());
+    let address = host.unwrap_or_default().parse();
+    let dial = Dial {
+        transport,
+        address: address.map_err(|error| args::usage(format!("--connect {uri}: {error}")))?,
+        connections: args.or("connections", 1000)?,
+        ca: args.one("ca").map(Into::into),
+    };
+    let limit = args.seconds("seconds", 3600.0)?;
+    args.finish()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let held = dial.open().await?;
+        println!("ready {}", held.count());
+        tokio::time::sleep(limit).await;
+        Ok(true)
+    })
+}
+
+fn idle_cost(mut args: Args) -> io::Result<bool> {
+    let broker = args
+        .one("broker")
+        .ok_or_else(|| args::usage("say --connect or --broker"))?;
+    let json = args.flag("json");
+    let idle = Idle {
+        broker: broker.into(),
+        connections: args.or("connections", 10_000)?,
+        only: args.one("only"),
+    };
+    args.finish()?;
+    let costs = idle.run()?;
+    for cost in &costs {
+        if json {
+            println!("{}", cost.json());
+        } else {
+            println!(
+                "{:>4}: {} connections, {} bytes each, aim below {}: {}",
+                cost.transport.scheme(),
+                cost.connections,
+                cost.per_connection(),
+                cost.aim(),
+                if cost.reached() { "reached" } else { "MISSED" }
+            );
+        }
+    }
+    Ok(!costs.is_empty() && costs.iter().all(Cost::reached))
+}
+
+fn harm(mut args: Args) -> io::Result<bool> {
+    let json = args.flag("json");
+    let only = args.one("only");
+    let broker = args.one("broker").map(PathBuf::from);
+    let mut harm = Harm {
+        target: Target::Raw {
+            address: ([127, 0, 0, 1], 0).into(),
+        },
+        connections: args.or("connections", 8)?,
+        size: args.or("size", 100)?,
+        pairs: args.or("pairs", 10)?,
+        cell: args.seconds("seconds", 2.0)?,
+        share: args.or("share", 0.3)?,
+        capacity: args
+            .one("capacity")
+            .map(|rate| rate.parse())
+            .transpose()
+            .map_err(|_| args::usage("--capacity is a number"))?,
+        disturbance: String::new(),
+    };
+    let (victim, address, route, disturbances) = match broker {
+        Some(broker) => {
+            let victim = Victim::start(&broker)?;
+            let Target::RSocket { address, route } = victim.target.clone() else {
+                return Err(io::Error::other("the victim speaks RSocket"));
+            };
+            let program = std::env::current_exe()?;
+            let wanted = |kind: &Disturbance| only.as_ref().is_none_or(|only| kind.name() == only);
+            let commands = Disturbance::ALL.into_iter().filter(wanted).map(|kind| {
+                let (program, kind) = (program.display(), kind.name());
+                format!("exec {program} disturb --kind {kind} --connect tcp://{address}")
+            });
+            (Some(victim), address, route, commands.collect::<Vec<_>>())
+        }
+        None => {
+            let address = args.address("connect")?;
+            let address = address.ok_or_else(|| args::usage("say --connect or --broker"))?;
+            let disturb = args
+                .one("disturb")
+                .ok_or_else(|| args::usage("say --disturb COMMAND"))?;
+            (
+                None,
+                address,
+                args.or("route", ROUTE.to_owned())?,
+                vec![disturb],
+            )
+        }
+    };
+    args.finish()?;
+    harm.target = Target::RSocket { address, route };
+    let mut passed = !disturbances.is_empty();
+    for disturbance in disturbances {
+        harm.disturbance = disturbance;
+        let report = harm.run()?;
+        print!(
+            "{}",
+            if json {
+                report.json() + "\n"
+            } else {
+                report.table()
+            }
+        );
+        passed &= report.passed();
+    }
+    drop(victim);
+    Ok(passed)
+}
+
+fn disturb(mut args: Args) -> io::Result<bool> {
+    let kind = args.one("kind").unwrap_or_default();
+    let kind = Disturbance::ALL
+        .into_iter()
+        .find(|known| known.name() == kind)
+        .ok_or_else(|| args::usage("--kind flood|push|fragments|keepalive|slow-reader"))?;
+    let address = args.address("connect")?;
+    let address = address.ok_or_else(|| args::usage("say whom: --connect"))?;
+    let route = match kind {
+        Disturbance::SlowReader => ROUTE_ITEMS,
+        _ => ROUTE,
+    };
+    let route = args.or("route", route.to_owned())?;
+    args.finish()?;
+    kind.run(address, &route)
 }
 
 fn gate(mut args: Args) -> io::Result<bool> {

@@ -19,8 +19,9 @@ use crate::metadata::{
 /// assert_eq!(request.route(), Some("com.example.Greeter.greet"));
 ///
 /// // One instance of it, always the same one for this caller.
-/// let request = Message::new("Ada").to_tagged("com.example.Greeter.greet", ["e=zone:eu", "sticky=1"])?;
-/// assert_eq!(request.tags().collect::<Vec<_>>(), ["com.example.Greeter.greet", "e=zone:eu", "sticky=1"]);
+/// let greet = "com.example.Greeter.greet";
+/// let request = Message::new("Ada").to_tagged(greet, ["e=zone:eu", "sticky=1"])?;
+/// assert_eq!(request.tags().collect::<Vec<_>>(), [greet, "e=zone:eu", "sticky=1"]);
 ///
 /// // A service with group and version, and who asks.
 /// let greeter = Service::parse("lab!com.example.Greeter:v2")?;
@@ -39,8 +40,8 @@ impl Message {
         self.to_tagged(route, [])
     }
 
-    /// The same with more tags behind the route, such as `e=key:value`, which picks the instances, or
-    /// `sticky=1`.
+    /// The same with more tags behind the route, such as `e=key:value`, which picks the instances,
+    /// or `sticky=1`.
     pub fn to_tagged<'t>(
         self,
         route: &'t str,
@@ -90,11 +91,20 @@ impl Message {
         })
     }
 
-    /// The content of the first entry of a type; none if there is none, or the metadata is malformed.
+    /// The content of the first entry of a type; none if there is none, or the metadata is
+    /// malformed.
     pub fn find(&self, mime: Mime) -> Option<&[u8]> {
         let metadata = self.metadata.as_ref()?;
         let entry = Composite::new(metadata).find_mime(mime).ok()??;
         Some(entry.content)
+    }
+
+    /// The token it came with.
+    pub fn bearer_token(&self) -> Option<&str> {
+        match Auth::decode(self.find(Mime::AUTHENTICATION)?).ok()? {
+            Auth::Bearer(token) => Some(token),
+            _ => None,
+        }
     }
 
     /// The tags of the routing entry, the route first.

@@ -15,7 +15,7 @@ use crate::net::{self, FrameIo, NetError, Uri};
 /// The first attempt must succeed. What happens when the connection is lost later is said by
 /// [`ConnectOptions::reconnect`] and [`ConnectOptions::resume`].
 pub async fn connect(uri: &Uri, options: ConnectOptions) -> Result<Requester, ConnectError> {
-    let io = net::connect(uri, options.limits.frame).await?;
+    let io = net::connect_with(uri, options.limits.frame, &options.dial).await?;
     let dial = dial(uri, &options);
     start(Opening::new(&options, Some(dial))?, options, Some(io))
 }
@@ -28,8 +28,8 @@ pub fn connect_lazily(uri: &Uri, mut options: ConnectOptions) -> Result<Requeste
     start(Opening::new(&options, Some(dial))?, options, None)
 }
 
-/// The same over transports that the caller makes: a tunnel, a test, a choice among servers. `dial` is
-/// asked once for each transport.
+/// The same over transports that the caller makes: a tunnel, a test, a choice among servers. `dial`
+/// is asked once for each transport.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -68,10 +68,10 @@ pub fn attach(io: FrameIo, options: ConnectOptions) -> Result<Requester, Connect
 }
 
 fn dial(uri: &Uri, options: &ConnectOptions) -> Arc<dyn Fn() -> Dialling + Send + Sync> {
-    let (uri, frame) = (uri.clone(), options.limits.frame);
+    let (uri, frame, dial) = (uri.clone(), options.limits.frame, options.dial.clone());
     Arc::new(move || {
-        let uri = uri.clone();
-        Box::pin(async move { net::connect(&uri, frame).await })
+        let (uri, dial) = (uri.clone(), dial.clone());
+        Box::pin(async move { net::connect_with(&uri, frame, &dial).await })
     })
 }
 

@@ -1,4 +1,5 @@
-//! Programs at the ends of a connection: call with a [`Requester`], be called through a [`Handler`].
+//! Programs at the ends of a connection: call with a [`Requester`], be called through a
+//! [`Handler`].
 //!
 //! ```text
 //! connect ─┐                       ┌─ Requester: calls out, from any task
@@ -13,10 +14,12 @@
 //! |---|---|
 //! | calling | [`connect`], [`Requester`], [`Credit`], [`Incoming`] |
 //! | many connections as one | [`Pool`] |
-//! | being called | [`Responder`] or a [`Handler`]; [`ConnectOptions::serve`] on a connection that was dialled, [`Server`] on those that are accepted |
-//! | a connection that is lost | [`ConnectOptions::reconnect`]: new calls wait; [`ConnectOptions::resume`]: open calls survive |
+//! | being called | [`Responder`] or a [`Handler`], given to [`ConnectOptions::serve`] or [`Server`] |
+//! | a lost connection, for new calls | [`ConnectOptions::reconnect`] |
+//! | a lost connection, for open calls | [`ConnectOptions::resume`] |
 //! | not more than the peer can bear | [`Credit`] for items, [`LeaseOptions`] for requests |
-//! | routes, services, tags, credentials | [`Message::to`], [`Message::to_service`], [`Message::to_tagged`], [`Message::bearer`] |
+//! | routes, services, tags | [`Message::to`], [`Message::to_service`], [`Message::to_tagged`] |
+//! | credentials | [`Message::bearer`], [`Message::simple_auth`], [`ConnectOptions::bearer`] |
 //! | who an application is | [`ConnectOptions::app`], [`ConnectOptions::publish`] |
 //! | bounds | [`Limits`], [`ServeOptions`] |
 //!
@@ -31,11 +34,14 @@
 //!
 //! # The four interactions
 //!
-//! Both ends in one process, over memory; [`connect`] and [`Server::listen`] do the same over sockets.
+//! Both ends in one process, over memory; [`connect`] and [`Server::listen`] do the same over
+//! sockets.
 //!
 //! ```
 //! use futures_util::{StreamExt, TryStreamExt, stream};
-//! use jackfield_rsocket::endpoint::{ConnectOptions, Credit, Failure, Message, Responder, Server, attach};
+//! use jackfield_rsocket::endpoint::{
+//!     ConnectOptions, Credit, Failure, Message, Responder, Server, attach,
+//! };
 //! use jackfield_rsocket::net;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -61,7 +67,7 @@
 //! let reply = requester.request_response(Message::new("Ada").to("greet")?).await?;
 //! assert_eq!(reply.data, "Ada");
 //!
-//! // One there, many back: a `Stream`, of which two items at a time are asked for. Dropping it cancels.
+//! // One there, many back: a `Stream`; two items at a time are asked for. Dropping it cancels.
 //! let items = requester.request_stream(Message::new(""), Credit::window(2)).await?;
 //! assert_eq!(items.map_ok(|item| item.data).try_collect::<Vec<_>>().await?, ["a", "b", "c"]);
 //!
@@ -81,7 +87,9 @@
 //! A program that dials a broker serves through the connection it calls through.
 //!
 //! ```no_run
-//! use jackfield_rsocket::endpoint::{Backoff, ConnectOptions, Message, Responder, ResumeOptions, connect};
+//! use jackfield_rsocket::endpoint::{
+//!     Backoff, ConnectOptions, Message, Responder, ResumeOptions, connect,
+//! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = ConnectOptions::app("greeter")
@@ -159,7 +167,7 @@ pub use options::{ConnectOptions, LeaseOptions, Limits, ResumeOptions, WithoutLe
 pub use pool::Pool;
 pub use requester::Requester;
 pub use responder::Responder;
-pub use server::{Introduced, ServeOptions, Server, accept, serve};
+pub use server::{Introduced, ServeOptions, Server, Verdict, accept, serve};
 
 pub use crate::engine::Message;
 pub use crate::engine::lease::LeasePolicy;

@@ -88,19 +88,34 @@ impl Opening {
         )
     }
 
-    /// Dials until there is a transport; with a RESUME, until it is answered. `failed` attempts went
-    /// before. None when there is nothing to dial.
+    /// Dials until there is a transport; with a RESUME, until it is answered. `failed` attempts
+    /// went before. None when there is nothing to dial.
     pub(super) fn redial(&self, resume: Option<Bytes>, failed: u32) -> Option<Redial> {
-        let dial = Arc::clone(self.dial.as_ref()?);
-        let (mut backoff, patience) = (self.reconnect.unwrap_or_default(), self.patience);
-        if let (Some(options), Some(_)) = (self.resume, &resume) {
+        let wait = self.backoff(resume.is_some()).delay(failed);
+        self.dial(resume, failed, wait)
+    }
+
+    /// The same for the first transport of all, which nobody need wait for.
+    pub(super) fn first_dial(&self) -> Option<Redial> {
+        self.dial(None, 0, Duration::ZERO)
+    }
+
+    fn backoff(&self, resumes: bool) -> Backoff {
+        let mut backoff = self.reconnect.unwrap_or_default();
+        if let (Some(options), true) = (self.resume, resumes) {
             // A session does not wait: there are to be some attempts within its window.
             backoff.most = backoff.most.min(options.window / 8);
         }
+        backoff
+    }
+
+    fn dial(&self, resume: Option<Bytes>, failed: u32, wait: Duration) -> Option<Redial> {
+        let dial = Arc::clone(self.dial.as_ref()?);
+        let (backoff, patience) = (self.backoff(resume.is_some()), self.patience);
         Some(Box::pin(async move {
-            let mut failed = failed;
+            let (mut failed, mut wait) = (failed, wait);
             loop {
-                sleep(backoff.delay(failed)).await;
+                sleep(wait).await;
                 let attempt = timeout(patience, attempt(&*dial, resume.as_ref())).await;
                 let error = match attempt {
                     Ok(Ok(opened)) => return Ok(opened),
@@ -108,6 +123,7 @@ impl Opening {
                     Err(_) => NetError::Io(io::ErrorKind::TimedOut.into()),
                 };
                 failed = failed.saturating_add(1);
+                wait = backoff.delay(failed);
                 if backoff.is_spent(failed) {
                     return Err(Closed::Net(Arc::new(error)));
                 }

@@ -9,6 +9,7 @@ use super::{Backoff, Handler, Message};
 use crate::engine::lease::LeasePolicy;
 use crate::metadata::ServiceRegistry;
 use crate::metadata::{AppMetadata, Auth, CompositeBuilder, MetadataError, Mime, Service};
+use crate::net::{DialOptions, TlsClient};
 use crate::wire::FRAME_LEN_MAX;
 
 /// The bounds of one connection, the same for clients and servers. Sizes are bytes.
@@ -49,6 +50,11 @@ impl Default for Limits {
 
 /// Streams that outlive their transport: how long a lost one may take to come back, and how much of
 /// what was sent is kept for that, in bytes.
+///
+/// What the peer says it has received is not kept. Before the buffer is full the sender waits for
+/// it to say so; only of a peer that never does, or of one message larger than the buffer, frames
+/// are given up, and then a loss of the connection may be one of the session too. A server holds as
+/// many buffers as it has [`ServeOptions::sessions`](super::ServeOptions::sessions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeOptions {
     pub window: Duration,
@@ -59,7 +65,7 @@ impl Default for ResumeOptions {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
-            buffer: 4 << 20,
+            buffer: 1 << 20,
         }
     }
 }
@@ -99,6 +105,8 @@ pub struct ConnectOptions {
     pub setup_data: Bytes,
     pub handler: Arc<dyn Handler>,
     pub limits: Limits,
+    /// How the socket behaves, and whom to trust over TLS.
+    pub dial: DialOptions,
     /// Whether and how to dial again when the connection is lost. Calls that were open then fail,
     /// because nobody knows how far they got; new ones wait for the new connection. Not after a
     /// refusal or a breach of the protocol, which would only come again.
@@ -124,6 +132,7 @@ impl ConnectOptions {
             setup_data: Bytes::new(),
             handler: Arc::new(Silent),
             limits: Limits::default(),
+            dial: DialOptions::default(),
             reconnect: None,
             resume: None,
             lease: None,
@@ -159,6 +168,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whom to trust, and who we are, over `tls` and `wss`.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsClient) -> Self {
+        self.dial.tls = Some(tls);
         self
     }
 

@@ -81,8 +81,8 @@ impl Pool {
         })
     }
 
-    /// The connection for the next call: of those that are up, the one with the fewest calls open; if
-    /// none is, one that is being dialled.
+    /// The connection for the next call: of those that are up, the one with the fewest calls open;
+    /// if none is, one that is being dialled.
     pub fn pick(&self) -> Requester {
         let candidates = self.slots.iter().map(|slot| self.look(slot));
         let worth = |requester: &Requester| {

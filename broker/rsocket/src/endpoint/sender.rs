@@ -27,6 +27,8 @@ pub(super) struct Sender {
     backlog_len: usize,
     /// The peer was asked what it has received, and has not said it yet.
     asked: bool,
+    /// The peer does say what it has received.
+    acknowledges: bool,
     scratch: BytesMut,
     /// Metadata and data of one frame, together.
     piece: usize,
@@ -41,6 +43,7 @@ impl Sender {
             backlog: VecDeque::new(),
             backlog_len: 0,
             asked: false,
+            acknowledges: false,
             scratch: BytesMut::new(),
             piece: piece.max(64),
         }
@@ -196,7 +199,17 @@ impl Sender {
             return Ok(());
         };
         self.asked = false;
-        session.on_position(position)
+        self.acknowledges |= position > 0;
+        session.on_position(position)?;
+        self.ask_for_position();
+        Ok(())
+    }
+
+    /// Whether to wait for the peer to say what it has received, rather than give up what it may
+    /// ask for. One that never says is not waited for.
+    pub(super) fn must_wait(&self) -> bool {
+        let full = |session: &Session| session.sent().is_nearly_full();
+        self.acknowledges && self.session.as_ref().is_some_and(full)
     }
 
     fn connection_frame(&mut self, encode: impl FnOnce(&mut BytesMut), data: &Bytes) {

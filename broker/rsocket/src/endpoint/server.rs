@@ -1,5 +1,6 @@
 use std::fmt;
-use std::future::pending;
+use std::future::{pending, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ pub struct ServeOptions {
     pub resume: Option<ResumeOptions>,
     /// Whether clients may ask for leases, and what those are.
     pub lease: Option<LeaseOptions>,
-    /// Sessions that can be resumed, those with a transport and those without; a client that asks for
-    /// one more is refused. Zero for the default of 1024.
+    /// Sessions that can be resumed, those with a transport and those without; a client that asks
+    /// for one more is refused. Zero for the default of 1024.
     pub sessions: usize,
 }
 
@@ -52,12 +53,16 @@ impl From<Limits> for ServeOptions {
     }
 }
 
-/// Sees who comes, and a way to call back; answers with a handler or a refusal.
-type Acceptor =
-    dyn Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static;
+/// The handler of a connection, or why there will be none.
+pub type Verdict = Result<Arc<dyn Handler>, Failure>;
 
-/// Serves connections, from any number of listeners or none. Clones are one server: a client may come
-/// back through any of them.
+/// Sees who comes, and a way to call back.
+type Acceptor = dyn Fn(Introduced, Requester) -> Deciding + Send + Sync;
+
+type Deciding = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// Serves connections, from any number of listeners or none. Clones are one server: a client may
+/// come back through any of them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -91,11 +96,42 @@ impl Server {
     /// of that connection, or with a refusal.
     pub fn new<A>(acceptor: A) -> Self
     where
-        A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static,
+        A: Fn(Introduced, Requester) -> Verdict + Send + Sync + 'static,
+    {
+        Self::deciding(move |introduced, requester| ready(acceptor(introduced, requester)))
+    }
+
+    /// The same with an acceptor that takes its time, to look credentials up for example. It has
+    /// [`Limits::setup_timeout`]; meanwhile nothing is read of what the client pipelined behind its
+    /// SETUP.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use jackfield_rsocket::endpoint::{Failure, Handler, Introduced, Responder, Server};
+    ///
+    /// async fn is_known(token: Option<String>) -> bool {
+    ///     token.is_some()
+    /// }
+    ///
+    /// let server = Server::deciding(|who: Introduced, _| async move {
+    ///     let token = who.setup.bearer_token().map(str::to_owned);
+    ///     if !is_known(token).await {
+    ///         return Err(Failure::rejected("who are you?"));
+    ///     }
+    ///     Ok(Arc::new(Responder::new()) as Arc<dyn Handler>)
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn deciding<A, F>(acceptor: A) -> Self
+    where
+        A: Fn(Introduced, Requester) -> F + Send + Sync + 'static,
+        F: Future<Output = Verdict> + Send + 'static,
     {
         Self {
             options: ServeOptions::default(),
-            acceptor: Arc::new(acceptor),
+            acceptor: Arc::new(move |introduced, requester| {
+                Box::pin(acceptor(introduced, requester))
+            }),
             sessions: Sessions::default(),
         }
     }
@@ -136,8 +172,8 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end: judges its first frame, then drives it. A client that comes
-    /// back is handed over to the session it left.
+    /// Serves one connection to its end: judges its first frame, then drives it. A client that
+    /// comes back is handed over to the session it left.
     pub async fn accept(&self, io: FrameIo) -> Closed {
         accept_as(io, &self.options, &*self.acceptor, &self.sessions).await
     }
@@ -154,29 +190,31 @@ impl fmt::Debug for Server {
 /// [`Server::listen`] in one call.
 pub async fn serve<A>(listener: Listener, options: impl Into<ServeOptions>, acceptor: A)
 where
-    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Send + Sync + 'static,
+    A: Fn(Introduced, Requester) -> Verdict + Send + Sync + 'static,
 {
     Server::new(acceptor).with(options).listen(listener).await;
 }
 
-/// Serves one connection to its end. Without a [`Server`] nobody can come back: resume is not offered.
+/// Serves one connection to its end. Without a [`Server`] nobody can come back: resume is not
+/// offered.
 pub async fn accept<A>(io: FrameIo, options: impl Into<ServeOptions>, acceptor: &A) -> Closed
 where
-    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync,
+    A: Fn(Introduced, Requester) -> Verdict + Sync,
 {
     let mut options = options.into();
     options.resume = None;
+    let acceptor = |introduced, requester| ready(acceptor(introduced, requester));
     accept_as(io, &options, acceptor, &Sessions::default()).await
 }
 
-async fn accept_as<A>(
+async fn accept_as<F>(
     mut io: FrameIo,
     options: &ServeOptions,
-    acceptor: &A,
+    acceptor: impl FnOnce(Introduced, Requester) -> F,
     sessions: &Sessions,
 ) -> Closed
 where
-    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync + ?Sized,
+    F: Future<Output = Verdict>,
 {
     let bytes = match timeout(options.limits.setup_timeout, io.next_frame()).await {
         Ok(Some(Ok(bytes))) => bytes,
@@ -195,7 +233,7 @@ where
     };
     let refused = match judge_first(Frame::decode(&bytes), offer) {
         Ok(First::Setup { setup, token }) => {
-            match begin(io, options, acceptor, sessions, &setup, token) {
+            match begin(io, options, acceptor, sessions, &setup, token).await {
                 Ok(driver) => return Box::pin(driver.run()).await,
                 Err(refused) => *refused,
             }
@@ -233,16 +271,16 @@ impl From<Violation> for Refusal {
 }
 
 /// Accepts a SETUP.
-fn begin<A>(
+async fn begin<F>(
     io: FrameIo,
     options: &ServeOptions,
-    acceptor: &A,
+    acceptor: impl FnOnce(Introduced, Requester) -> F,
     sessions: &Sessions,
     setup: &Setup<'_>,
     token: Option<Token>,
 ) -> Result<Driver, Box<(FrameIo, Refusal)>>
 where
-    A: Fn(Introduced, Requester) -> Result<Arc<dyn Handler>, Failure> + Sync + ?Sized,
+    F: Future<Output = Verdict>,
 {
     let shared = Shared::new(options.limits.queue);
     let held = match token
@@ -255,7 +293,10 @@ where
     };
     let introduced = introduced(setup, &io);
     let lifetime = introduced.lifetime;
-    let handler = match acceptor(introduced, Requester::new(Arc::clone(&shared))) {
+    let deciding = acceptor(introduced, Requester::new(Arc::clone(&shared)));
+    let late = |_| Err(Failure::rejected("not decided in time"));
+    let decided = timeout(options.limits.setup_timeout, deciding).await;
+    let handler = match decided.unwrap_or_else(late) {
         Ok(handler) => handler,
         Err(Failure { code, text }) => {
             shared.finish(Closed::Local);

@@ -86,6 +86,8 @@ pub(super) enum Signal {
 pub(super) struct Ticket {
     /// Zero until the request is sent.
     id: AtomicU32,
+    /// Credit that was granted before the request was sent.
+    early: AtomicU32,
     cancelled: AtomicBool,
 }
 
@@ -104,6 +106,19 @@ impl Ticket {
     pub(super) fn stream(&self) -> Option<StreamId> {
         let id = StreamId::from_wire(self.id.load(Ordering::Relaxed));
         (!id.is_connection()).then_some(id)
+    }
+
+    /// Keeps credit for a request that is not sent yet.
+    pub(super) fn grant_early(&self, n: u32) {
+        let sum = self.early.load(Ordering::Relaxed).saturating_add(n);
+        // Only the driver writes.
+        self.early.store(sum, Ordering::Relaxed);
+    }
+
+    /// What the request is to begin with, of `initial` and what was granted meanwhile.
+    pub(super) fn initial(&self, initial: u32) -> u32 {
+        let sum = initial.saturating_add(self.early.swap(0, Ordering::Relaxed));
+        sum.min(0x7FFF_FFFF)
     }
 
     pub(super) fn cancelled(&self) -> bool {
@@ -232,28 +247,16 @@ impl Shared {
         self.up.send_replace(up);
     }
 
-    pub(super) fn has_no_open(&self) -> bool {
-        self.lock().opens.is_empty()
-    }
-
-    /// Forgets the requests at the head that nobody waits for any more; true if there were any.
-    pub(super) fn drop_cancelled(&self) -> bool {
-        let mut dropped = Vec::new();
-        let mut inbox = self.lock();
-        while inbox
-            .opens
-            .front()
-            .is_some_and(|open| open.ticket.cancelled())
-        {
-            dropped.extend(inbox.opens.pop_front());
-        }
-        // Outside the lock: dropping a request runs code of its caller.
-        drop(inbox);
-        !dropped.is_empty()
-    }
-
     pub(super) fn take_open(&self) -> Option<Open> {
         self.lock().opens.pop_front()
+    }
+
+    /// It was not its time.
+    pub(super) fn put_back(&self, open: Open) {
+        let mut inbox = self.lock();
+        if inbox.closed.is_none() {
+            inbox.opens.push_front(open);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -73,8 +73,8 @@ pub enum Event<'a, 'c, S> {
         position: u64,
         data: &'a [u8],
     },
-    /// A KEEPALIVE that wants no answer. `position` is what the peer has received, for a session that
-    /// can be resumed; zero when it says nothing.
+    /// A KEEPALIVE that wants no answer. `position` is what the peer has received, for a session
+    /// that can be resumed; zero when it says nothing.
     Pong {
         position: u64,
     },
@@ -421,8 +421,8 @@ impl<S> Connection<S> {
 
     // ---- commands
 
-    /// Takes a request of the peer. The stream lives on unless it was a whole fire-and-forget, whose
-    /// owner is given back.
+    /// Takes a request of the peer. The stream lives on unless it was a whole fire-and-forget,
+    /// whose owner is given back.
     pub fn accept(&mut self, id: StreamId, request: &Request<'_>, owner: S) -> Option<S> {
         let state = State::new(
             Opener::Peer,

@@ -1,5 +1,5 @@
-//! Messages in pieces (spec "Fragmentation and Reassembly"), for endpoints. A relay passes fragments
-//! through and needs none of this.
+//! Messages in pieces (spec "Fragmentation and Reassembly"), for endpoints. A relay passes
+//! fragments through and needs none of this.
 
 use bytes::{Bytes, BytesMut};
 

@@ -1,7 +1,7 @@
 //! Keepalive (spec "KEEPALIVE Frame").
 //!
-//! The client sends; both sides close on silence. Any inbound frame is proof of life, because a busy
-//! rsocket_rust client sends no KEEPALIVE at all.
+//! The client sends; both sides close on silence. Any inbound frame is proof of life, because a
+//! busy rsocket_rust client sends no KEEPALIVE at all.
 
 use std::time::{Duration, Instant};
 

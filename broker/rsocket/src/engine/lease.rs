@@ -3,12 +3,12 @@
 //! ```text
 //! requester                              responder
 //! Permits  ◄── LEASE (ttl, requests) ──  Grant
-//!   take()  ── request ───────────────►   admit(), else ERROR[REJECTED]; a fire-and-forget is dropped
+//!   take()  ── request ───────────────►   admit(), else REJECTED; a fire-and-forget is dropped
 //! ```
 //!
 //! The L flag of SETUP binds both directions, so each end has one of either. All four interactions
-//! take one, whatever number of fragments the request has. Nothing of it outlives a transport: after
-//! a resume both begin anew.
+//! take one, whatever number of fragments the request has. Nothing of it outlives a transport:
+//! after a resume both begin anew.
 
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ impl Permits {
         }))
     }
 
-    /// A LEASE came. It replaces the one before completely; zero in either field permits nothing. On
-    /// a connection without leases it changes nothing.
+    /// A LEASE came. It replaces the one before completely; zero in either field permits nothing.
+    /// On a connection without leases it changes nothing.
     pub fn granted(&mut self, ttl_ms: u32, requests: u32, now: Instant) {
         if let Some(held) = &mut self.0 {
             *held = Held {

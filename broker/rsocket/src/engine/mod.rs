@@ -10,12 +10,13 @@
 //! 4. [`Connection::next_timeout`] and [`Connection::handle_timeout`] drive keepalive.
 //!
 //! Beside it stand values for what not every connection has: [`resume::Session`] for streams that
-//! outlive their transport, [`lease::Permits`] and [`lease::Grant`] for leases. They are the owner's
-//! to ask: a `Connection` says what a frame means, and only they say whether it may be.
+//! outlive their transport, [`lease::Permits`] and [`lease::Grant`] for leases. They are the
+//! owner's to ask: a `Connection` says what a frame means, and only they say whether it may be.
 //!
 //! `S` is what the owner hangs on each stream: the relay a splice, an endpoint a call.
 //!
-//! What a peer may not do (spec "Handling the Unexpected"; the numbers are of the conformance list):
+//! What a peer may not do (spec "Handling the Unexpected"; the numbers are of the conformance
+//! list):
 //!
 //! | frame | answer |
 //! |---|---|

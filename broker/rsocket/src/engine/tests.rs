@@ -393,7 +393,7 @@ fn errors_end_streams_with_legal_codes() {
     assert_eq!(handle(&mut c, &error(1, 0x201)), "ignored");
 }
 
-/// Conformance 33, 34, 35, 46, 105, 122, 123, 124, 126, 127.
+/// Conformance 33, 34, 35, 46, 105, 122, 123, 124, 125, 126, 127.
 #[test]
 fn frames_out_of_context_are_ignored_or_end_the_connection() {
     let rows: &[(Vec<u8>, &str)] = &[
@@ -429,6 +429,7 @@ fn frames_out_of_context_are_ignored_or_end_the_connection() {
         (bare(5, 0x0A, Flags::NEXT, b"p"), "ignored"),
         (bare(5, 0x0B, Flags::NONE, &[0, 0, 2, 1]), "ignored"),
         (bare(5, 0x09, Flags::NONE, b""), "ignored"),
+        (bare(5, 0x08, Flags::NONE, &[0, 0, 0, 1]), "ignored"),
     ];
     for (frame, expected) in rows {
         assert_eq!(handle(&mut server(), frame), *expected, "{frame:02x?}");
@@ -494,7 +495,7 @@ fn silence_ends_a_connection_and_any_frame_prolongs_it() {
     assert_eq!(timer.next_timeout(), Some(start + seconds(1)));
 }
 
-/// Conformance 17 to 27.
+/// Conformance 17 to 21, 24 and 27.
 #[test]
 fn first_frames_are_judged() {
     let setup = |flags: u16, rest: &[u8]| bare(0, 0x01, Flags(flags), rest);
@@ -509,6 +510,10 @@ fn first_frames_are_judged() {
         (setup(0, &good), None),
         (setup(0, &with(0, &[0, 2])), Some(ErrorCode::INVALID_SETUP)),
         (setup(0, &with(2, &[0, 1])), Some(ErrorCode::INVALID_SETUP)),
+        (
+            setup(0, &with(0, &[0, 0, 0, 2])),
+            Some(ErrorCode::INVALID_SETUP),
+        ),
         (setup(0, &with(4, &[0; 4])), Some(ErrorCode::INVALID_SETUP)),
         (setup(0, &with(8, &[0; 4])), Some(ErrorCode::INVALID_SETUP)),
         (setup(0, &good[..13]), Some(ErrorCode::INVALID_SETUP)),
@@ -545,7 +550,7 @@ fn first_frames_are_judged() {
     }
 }
 
-/// Conformance 24 to 27, 107: what is offered is taken, what is not is refused by its name.
+/// Conformance 24, 25, 27, 107: what is offered is taken, what is not is refused by its name.
 #[test]
 fn resume_and_leases_are_judged_by_what_is_offered() {
     let setup = |token: Option<&'static [u8]>, lease| Setup {
@@ -655,7 +660,8 @@ fn deadlines_begin_anew_with_a_new_transport() {
 }
 
 proptest! {
-    /// Conformance 86, 87, 97: whatever the sizes, fragments join to the same message, metadata first.
+    /// Conformance 86, 87, 97: whatever the sizes, fragments join to the same message, metadata
+    /// first.
     #[test]
     fn fragments_join_again(
         metadata in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),

@@ -20,6 +20,8 @@ pub enum MetadataError {
         len: usize,
         max: usize,
     },
+    #[error("more than {max} entries stand before the routing entries are complete")]
+    TooManyEntries { max: usize },
     #[error("the {0} is empty")]
     Empty(&'static str),
     #[error("the {what} is not the expected JSON: {reason}")]

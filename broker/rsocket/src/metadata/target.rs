@@ -24,11 +24,17 @@ impl<'a> RoutingEntries<'a> {
 
     /// From the beginning of a block whose end may not have arrived.
     ///
+    /// Of more than 1024 entries no more are read: a block of empty ones would take a thread's time,
+    /// at four bytes each.
+    ///
     /// `whole` says that nothing follows. The answer does not depend on where the block was cut:
     /// a lone entry is only found once the block is whole, for the other may still follow.
     pub fn scan(prefix: &'a [u8], whole: bool) -> Result<Scan<'a>, MetadataError> {
         let mut found = Self::default();
-        for entry in Composite::new(prefix) {
+        for (number, entry) in Composite::new(prefix).enumerate() {
+            if number == ENTRIES_MAX {
+                return Err(MetadataError::TooManyEntries { max: ENTRIES_MAX });
+            }
             match entry {
                 Ok(entry) => found.keep(entry),
                 Err(MetadataError::Truncated(_)) if !whole => return Ok(Scan::NeedMore),
@@ -43,6 +49,12 @@ impl<'a> RoutingEntries<'a> {
             (true, true) => Scan::NotFound,
             (true, false) => Scan::Found(found),
         })
+    }
+
+    /// Bytes of both entries as they stood on the wire.
+    pub fn raw_len(&self) -> usize {
+        let len = |entry: Option<Entry<'_>>| entry.map_or(0, |entry| entry.raw.len());
+        len(self.text) + len(self.binary)
     }
 
     /// For a connection whose metadata is no composite but plain routing tags.
@@ -93,6 +105,8 @@ impl<'a> RoutingEntries<'a> {
         }
     }
 }
+
+const ENTRIES_MAX: usize = 1024;
 
 /// How far a search over part of a block came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +171,22 @@ mod tests {
         let decided = target(&text_first).route.unwrap();
         // The flag is believed wherever the entry stands.
         assert_eq!((decided.method, decided.sticky), ("text", true));
+    }
+
+    #[test]
+    fn of_a_crowd_of_entries_no_more_than_some_are_read() {
+        let mut metadata = CompositeBuilder::new()
+            .push(Mime::ROUTING, &text_entry("a.text"))
+            .finish()
+            .unwrap()
+            .to_vec();
+        metadata.extend([0xAA, 0, 0, 0].repeat(ENTRIES_MAX - 1));
+        assert_eq!(target(&metadata).route.unwrap().method, "text");
+        metadata.extend([0xAA, 0, 0, 0]);
+        let fault = MetadataError::TooManyEntries { max: ENTRIES_MAX };
+        for whole in [true, false] {
+            assert_eq!(RoutingEntries::scan(&metadata, whole), Err(fault.clone()));
+        }
     }
 
     #[test]

@@ -89,7 +89,10 @@ pub fn memory(frame_max: usize) -> (FrameIo, FrameIo) {
 pub fn memory_bytes(
     kind: TransportKind,
     frame_max: usize,
-) -> (impl Future<Output = Result<FrameIo, NetError>>, DuplexStream) {
+) -> (
+    impl Future<Output = Result<FrameIo, NetError>>,
+    DuplexStream,
+) {
     let (near, far) = duplex(PIPE);
     let channel = Channel::Plain(Socket::memory(near));
     let opening = async move {

@@ -161,6 +161,14 @@ impl FrameIo {
         poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 
+    /// Frames over `frame_max` are refused from now on. What was read ahead is judged by it too.
+    pub const fn set_frame_max(&mut self, frame_max: usize) {
+        match &mut self.transport {
+            Transport::Stream(stream) => stream.framed.set_frame_max(frame_max),
+            Transport::WebSocket(socket) => socket.set_frame_max(frame_max),
+        }
+    }
+
     pub const fn peer(&self) -> Peer {
         self.peer
     }

@@ -80,6 +80,7 @@ impl fmt::Display for StreamId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Flags, FrameType, Header};
 
     /// Conformance 57, 58: ids step by two and begin anew after 2^31-1.
     #[test]
@@ -93,10 +94,13 @@ mod tests {
         );
     }
 
-    /// Conformance 10: the reserved bit is masked.
+    /// Conformance 10: the reserved bit is masked when read and zero when written.
     #[test]
     fn the_reserved_bit_is_masked() {
-        assert_eq!(StreamId::from_wire(0x8000_0005), StreamId(5));
+        let id = StreamId::from_wire(0x8000_0005);
+        assert_eq!(id, StreamId(5));
+        let header = Header::new(id, FrameType::CANCEL, Flags::NONE).encode();
+        assert_eq!(header[..4], [0, 0, 0, 5]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 50] = [
+const PAGES: [&str; 54] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -61,12 +61,16 @@ const PAGES: [&str; 50] = [
     include_str!("pages/RST-900500.md"),
     include_str!("pages/RST-910200.md"),
     include_str!("pages/RST-910400.md"),
+    include_str!("pages/RST-910401.md"),
+    include_str!("pages/RST-910402.md"),
+    include_str!("pages/RST-910405.md"),
     include_str!("pages/RST-910408.md"),
     include_str!("pages/RST-910409.md"),
     include_str!("pages/RST-910410.md"),
     include_str!("pages/RST-910411.md"),
     include_str!("pages/RST-910412.md"),
     include_str!("pages/RST-910413.md"),
+    include_str!("pages/RST-910420.md"),
     include_str!("pages/RST-910429.md"),
     include_str!("pages/RST-910430.md"),
     include_str!("pages/RST-910431.md"),

@@ -46,7 +46,7 @@ pub(super) fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
         };
         let uri = &listener.uri;
         let strict = listener.tls.as_ref().is_some_and(ListenerTls::is_mutual);
-        if let Some(address) = HostPort::of(uri).filter(|_| !strict) {
+        if let Some(address) = HostPort::of(uri).filter(|_| !strict && !public.authenticated) {
             public.check_bind(section, "uri", &address);
         }
         if listeners.iter().any(|other| collide(&other.uri, uri)) {

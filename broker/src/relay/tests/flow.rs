@@ -598,3 +598,54 @@ fn a_slow_line_is_neither_silent_nor_stalled() {
         assert!(begun.elapsed() > Duration::from_secs(200));
     });
 }
+
+/// Conformance 139: ten thousand idle connections beside a hundred busy ones cost what the busy ones do.
+/// Nobody wakes an idle one, and its keepalives are answered.
+#[test]
+fn idle_connections_rest() {
+    const IDLE: usize = 10_000;
+    run(async {
+        let world = World::with(|limits| limits.pending = IDLE);
+        let mut echo = world.echo().await;
+        let metadata = to("echo.Service.say");
+        let mut idle = Vec::new();
+        let mut busy = Vec::new();
+        for _ in 0..IDLE {
+            idle.push(world.caller().await);
+        }
+        for _ in 0..100 {
+            busy.push(world.caller().await);
+        }
+        echo.sees_nothing().await;
+        let (mut calls, before) = (0, crate::relay::link::turns());
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut near = 1;
+        while tokio::time::Instant::now() < end {
+            for caller in &mut busy {
+                let ask = request(Interaction::Response, 0, &metadata);
+                caller.request(near, ask).await;
+                let asked = echo.sees().await;
+                echo.payload(asked.stream, "NC", b"reply").await;
+                assert_eq!(caller.sees().await, seen(near, "payload NC reply"));
+                calls += 1;
+            }
+            near += 2;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        // A call is a few turns at either end; besides, every link looks at its own clock now and then.
+        let turns = crate::relay::link::turns() - before;
+        assert!(
+            turns < 20 * calls + 4 * IDLE,
+            "{turns} turns for {calls} calls"
+        );
+        for caller in &mut idle {
+            let keepalive = Keepalive {
+                respond: true,
+                position: 0,
+                data: b"k",
+            };
+            caller.send(|out| keepalive.encode(out)).await;
+            assert_eq!(caller.sees().await, seen(0, "keepalive false k"));
+        }
+    });
+}

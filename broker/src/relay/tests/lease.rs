@@ -31,7 +31,8 @@ const ECHO: [(Mime, &str); 2] = [
     (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
 ];
 
-/// 100 to 102: so many requests, all kinds counted, until the next LEASE; it comes before the first
+/// Conformance 100 to 102: so many requests, all kinds counted, until the next LEASE; it comes
+/// before the first
 /// one ends.
 #[test]
 fn the_broker_grants_by_its_config_and_no_more() {
@@ -75,7 +76,8 @@ fn the_broker_grants_by_its_config_and_no_more() {
     });
 }
 
-/// 104: without a lease, after it is used up and after it ended nothing is sent to a responder that
+/// Conformance 104: without a lease, after it is used up and after it ended nothing is sent to a
+/// responder that
 /// asked for leases.
 #[test]
 fn the_broker_keeps_to_the_responders_lease() {
@@ -139,7 +141,7 @@ fn who_has_granted_no_lease_is_passed_over() {
     });
 }
 
-/// 105: on a connection without leases, or on a stream, LEASE means nothing.
+/// Conformance 105: on a connection without leases, or on a stream, LEASE means nothing.
 #[test]
 fn a_lease_that_nobody_asked_for_is_ignored() {
     run(async {

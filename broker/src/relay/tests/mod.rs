@@ -1,6 +1,7 @@
 //! The relay with links in memory and a clock that tests own. Numbers are those of the conformance
 //! list.
 
+mod admission;
 mod departure;
 mod drain;
 mod flow;
@@ -28,7 +29,10 @@ use super::{
     accept::{Arrival, serve},
     plane::Plane,
 };
-use crate::chain::Chains;
+use crate::{
+    chain::Chains,
+    identity::{self, Identity},
+};
 
 /// A data plane of one thread: the test's own.
 struct World {
@@ -41,12 +45,17 @@ impl World {
     }
 
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::with_auth(change, identity::Config::default())
+    }
+
+    fn with_auth(change: impl FnOnce(&mut Limits), auth: identity::Config) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         let registry = prometheus::Registry::new();
         let plane = Plane::new(
             Arc::new(Directory::default()),
             Arc::new(Chains::new(&registry).unwrap()),
+            Arc::new(Identity::new(auth, &registry).unwrap()),
             Arc::new(Metrics::register(&registry).unwrap()),
             limits,
             Routing::default(),
@@ -60,7 +69,7 @@ impl World {
     fn dial(&self) -> Peer {
         let (near, far) = memory(FRAME_LEN_MAX);
         let admission = self.plane.links.admit(None).unwrap();
-        let arrival = Arrival::Memory(far, admission);
+        let arrival = Arrival::Memory(far, admission, None);
         tokio::task::spawn_local(serve(arrival, self.plane.clone(), 0));
         Peer { io: near }
     }

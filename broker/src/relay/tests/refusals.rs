@@ -13,6 +13,7 @@ async fn call(caller: &mut Peer, stream: u32, metadata: &[u8]) -> String {
     seen.what
 }
 
+/// Conformance 132: metadata that cannot be read fails its own request; the next one is served.
 #[test]
 fn what_cannot_be_routed_is_refused_with_a_reason() {
     run(async {
@@ -90,8 +91,7 @@ fn services_are_found_by_every_spelling() {
     });
 }
 
-/// Protocol sheet 3.6, conformance 134: no frame of one caller harms the responder or another
-/// caller.
+/// Conformance 134: no frame that upsets some peer harms the responder or another caller.
 #[test]
 fn poison_frames_stay_with_their_sender() {
     run(async {
@@ -250,5 +250,41 @@ fn half_open_connections_are_bounded() {
             tokio::task::yield_now().await;
         }
         assert!(world.plane.links.admit(None).is_ok());
+    });
+}
+
+/// Conformance 133: nothing comes back on a fire-and-forget without a route; it is counted, and the
+/// fragments behind it are swallowed.
+#[test]
+fn a_fire_and_forget_that_leads_nowhere_is_counted_and_swallowed() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let nowhere = to("nobody.here.tell");
+        let other = CompositeBuilder::new()
+            .push(Mime::TEXT, b"x")
+            .finish()
+            .unwrap();
+        for (stream, metadata) in [(1, &nowhere), (3, &other)] {
+            let begun = Request {
+                follows: true,
+                ..request(Interaction::FireAndForget, 0, metadata)
+            };
+            caller.request(stream, begun).await;
+            caller.payload(stream, "FN", b"more").await;
+            caller.payload(stream, "N", b"and the last").await;
+        }
+        let whole = request(Interaction::FireAndForget, 0, &nowhere);
+        caller.request(5, whole).await;
+        caller.sees_nothing().await;
+        echo.sees_nothing().await;
+        let metrics = &world.plane.metrics;
+        assert_eq!(metrics.refusals("unknown_service"), 2);
+        assert_eq!(metrics.refusals("no_route"), 1);
+        let there = to("echo.Service.tell");
+        let told = request(Interaction::FireAndForget, 0, &there);
+        caller.request(7, told).await;
+        assert_eq!(echo.sees().await, seen(2, "FireAndForget n=0 hello"));
     });
 }

@@ -6,7 +6,7 @@ use jackfield_rsocket::{
 };
 
 use super::*;
-use crate::relay::handle::Handle;
+use crate::{identity::Principal, relay::handle::Handle};
 
 /// The client's side of a session: what it sends is kept, what it receives is counted.
 struct Client {
@@ -88,7 +88,8 @@ async fn settle(world: &World) {
     world.plane.directory.publish();
 }
 
-/// 108, 109: what was under way is sent again, once and in order; positions count frames of streams.
+/// Conformance 108, 109: what was under way is sent again, once and in order; positions count
+/// frames of streams.
 #[test]
 fn a_stream_survives_the_requesters_reconnect() {
     run(async {
@@ -174,7 +175,7 @@ fn requests_not_sent_yet_leave_a_parked_link() {
     });
 }
 
-/// 107, 110, 111: who cannot go on is told, and the session is over.
+/// Conformance 107, 110, 111: who cannot go on is told, and the session is over.
 #[test]
 fn a_resume_that_cannot_be_is_refused() {
     run(async {
@@ -220,7 +221,7 @@ fn a_resume_that_cannot_be_is_refused() {
     });
 }
 
-/// 107 for a broker that keeps no sessions, and a token that is in use or too short.
+/// Conformance 107 for a broker that keeps no sessions, and a token that is in use or too short.
 #[test]
 fn tokens_are_checked() {
     run(async {
@@ -234,7 +235,12 @@ fn tokens_are_checked() {
         drop(first);
         // A SETUP that is refused for another reason leaves its token free.
         let (io, _far) = memory(FRAME_LEN_MAX);
-        let link = Handle::new(99, &io, &Limits::default());
+        let link = Handle::new(
+            99,
+            &io,
+            Arc::new(Principal::anonymous()),
+            &Limits::default(),
+        );
         let mut taken = introduced_app("of another address");
         taken.remote = Some([192, 0, 2, 1].into());
         world
@@ -271,10 +277,11 @@ fn introduced_app(uuid: &str) -> crate::directory::App {
         power: 1,
         metadata: Default::default(),
         connected_at_ms: 0,
+        owner: None,
     }
 }
 
-/// 113: the new transport takes over, and the old one is told.
+/// Conformance 113: the new transport takes over, and the old one is told.
 #[test]
 fn a_resume_while_the_old_transport_is_open_takes_over() {
     run(async {
@@ -302,7 +309,7 @@ fn a_resume_while_the_old_transport_is_open_takes_over() {
     });
 }
 
-/// 116: after its time a session ends, and so do its streams, on either side.
+/// Conformance 116: after its time a session ends, and so do its streams, on either side.
 #[test]
 fn a_session_that_nobody_resumes_expires() {
     run(async {
@@ -332,7 +339,8 @@ fn a_session_that_nobody_resumes_expires() {
     });
 }
 
-/// 117: what parked sessions hold is bounded, in number and in bytes; the one parked longest ends.
+/// Conformance 117: what parked sessions hold is bounded, in number and in bytes; the one parked
+/// longest ends.
 #[test]
 fn parked_sessions_are_bounded() {
     run(async {
@@ -393,7 +401,8 @@ fn silence_parks_a_session() {
     });
 }
 
-/// 118: KEEPALIVE tells what was received, and is told; beyond what was sent ends the connection.
+/// Conformance 118: KEEPALIVE tells what was received, and is told; beyond what was sent ends the
+/// connection.
 #[test]
 fn keepalive_tells_positions() {
     run(async {
@@ -437,7 +446,8 @@ fn keepalive_tells_positions() {
     });
 }
 
-/// 115: what was granted before the resume is void on both sides, and the broker grants anew.
+/// Conformance 115: what was granted before the resume is void on both sides, and the broker
+/// grants anew.
 #[test]
 fn leases_begin_anew_after_a_resume() {
     run(async {
@@ -462,7 +472,7 @@ fn leases_begin_anew_after_a_resume() {
     });
 }
 
-/// 119: a transport that is lost before RESUME was answered changes nothing.
+/// Conformance 119: a transport that is lost before RESUME was answered changes nothing.
 #[test]
 fn a_cut_in_the_middle_of_resume_recovers() {
     run(async {
@@ -488,7 +498,7 @@ fn a_cut_in_the_middle_of_resume_recovers() {
     });
 }
 
-/// 120: ten thousand cuts, at any place, of a channel that both sides number.
+/// Conformance 120: ten thousand cuts, at any place, of a channel that both sides number.
 #[test]
 fn ten_thousand_cuts_leave_no_gap() {
     run(async {

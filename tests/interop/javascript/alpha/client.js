@@ -8,6 +8,7 @@ import {
   encodeCompositeMetadata,
   encodeRoute,
 } from "rsocket-composite-metadata";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import tls from "node:tls";
 import WebSocket from "ws";
@@ -31,10 +32,17 @@ export async function connect(options, name, handlers) {
       metadataMimeType: "message/x.rsocket.composite-metadata.v0",
       payload: { data: null, metadata: encodeCompositeMetadata(entries) },
     },
+    // This client keeps to leases, and grants none.
+    lease: Number(options.lease) ? { maxPendingRequests: 64 } : undefined,
+    resume: options.resume ? { tokenGenerator: () => randomBytes(16), reconnectFunction } : undefined,
     fragmentation: { maxOutboundFragmentSize: 16 * 1024 },
     responder: name ? responder(handlers) : {},
   });
   return new Peer(await connector.connect());
+}
+
+function reconnectFunction() {
+  return new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 function transport({ protocol, hostname, port, href }, caFile) {

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import WebSocket from "ws";
 import { pump } from "../pump.js";
 
-const { BufferEncoders, IdentitySerializers, RSocketClient } = core;
+const { BufferEncoders, IdentitySerializers, Lease, Leases, RSocketClient } = core;
 const { decodeCompositeMetadata, decodeRoutes, encodeCompositeMetadata, encodeRoute } = core;
 const { Flowable, Single } = flowable;
 
@@ -34,9 +34,26 @@ export async function connect(options, name, handlers) {
       metadataMimeType: "message/x.rsocket.composite-metadata.v0",
       payload: { metadata: encodeCompositeMetadata(entries) },
     },
+    leases: Number(options.lease) ? () => leases(Number(options.lease)) : undefined,
     responder: name ? responder(handlers) : {},
   });
   return new Peer(await settle(client.connect()));
+}
+
+/** Grants so many requests a second. */
+function leases(requests) {
+  const grants = new Flowable((subscriber) => {
+    const grant = () => subscriber.onNext(new Lease(1000, requests));
+    let timer;
+    subscriber.onSubscribe({
+      request() {
+        timer ??= setInterval(grant, 1000);
+        setImmediate(grant);
+      },
+      cancel: () => clearInterval(timer),
+    });
+  });
+  return new Leases().sender(() => grants);
 }
 
 function transport({ protocol, hostname, port, href }, caFile) {

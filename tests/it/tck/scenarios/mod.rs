@@ -17,7 +17,7 @@ use super::{
 
 pub(super) use self::{
     channels::channels,
-    requests::{EARLY_CREDIT, singles, streams},
+    requests::{singles, streams},
     resumed::resumed,
 };
 

@@ -10,8 +10,6 @@ use super::super::{
 };
 use super::{ask, by, cancel, got, on, open, quiet, script, until};
 
-pub(in super::super) const EARLY_CREDIT: &str = "credit counts from the moment it is granted";
-
 pub(in super::super) fn singles() -> Vec<Script> {
     let answer = || Until::Received(vec![Item::new("answer", "meta")]);
     let second = || Until::Received(vec![Item::new("second", "meta")]);
@@ -136,7 +134,7 @@ pub(in super::super) fn streams() -> Vec<Script> {
             ],
         ),
         script(
-            EARLY_CREDIT,
+            "credit counts from the moment it is granted",
             [
                 open("a", Stream, "many"),
                 ask("a", 1),

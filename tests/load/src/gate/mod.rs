@@ -13,7 +13,7 @@
 //! - A cell in which a call failed is no result: the gate fails.
 //! - Only its own children are ended, and they end with it.
 
-mod process;
+pub(crate) mod process;
 mod report;
 mod scene;
 mod world;
@@ -21,6 +21,8 @@ mod world;
 use std::{fs, io, path::PathBuf, thread, time::Duration};
 
 use crate::{load::Load, tally::Tally};
+
+pub(crate) use world::reach;
 
 use self::{
     process::Scratch,

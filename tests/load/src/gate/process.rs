@@ -18,20 +18,20 @@ const LINES_MAX: usize = 256;
 
 /// A folder for configs and logs, gone with its owner.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new(name: &str) -> io::Result<Self> {
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("jackfield-gate-{}-{name}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
         let path = self.path(name);
         fs::write(&path, text)?;
         Ok(path)
@@ -46,7 +46,7 @@ impl Drop for Scratch {
 
 /// A running child. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     lines: Receiver<String>,
@@ -55,7 +55,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command` on `core`, or on any; its errors go to a log beside its config.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         command: &[&str],
         core: Option<usize>,
@@ -96,12 +96,12 @@ impl Process {
         })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The address in the next `ready` line.
-    pub(super) fn ready(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn ready(&self) -> io::Result<SocketAddr> {
         let deadline = Instant::now() + READY_MAX;
         loop {
             match self
@@ -121,8 +121,29 @@ impl Process {
         }
     }
 
+    /// The first line for which `wanted` has an answer.
+    pub(crate) fn line<T>(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> io::Result<T> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    if let Some(answer) = wanted(&line) {
+                        return Ok(answer);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return Err(self.fault("was not ready in time")),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.fault("ended at once")),
+            }
+        }
+    }
+
     /// Waits until something listens on `address`.
-    pub(super) fn listening(&mut self, address: SocketAddr) -> io::Result<()> {
+    pub(crate) fn listening(&mut self, address: SocketAddr) -> io::Result<()> {
         let deadline = Instant::now() + READY_MAX;
         while TcpStream::connect(address).is_err() {
             if self.child.try_wait()?.is_some() {
@@ -154,7 +175,7 @@ impl Drop for Process {
 }
 
 /// `program` on the path, or where Debian puts servers; an error names the package.
-pub(super) fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
+pub(crate) fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     let mut found = folders
@@ -167,17 +188,17 @@ pub(super) fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
 }
 
 /// A port that was free a moment ago, for programs that cannot say which one they got.
-pub(super) fn free_port() -> io::Result<SocketAddr> {
+pub(crate) fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// `path` as an argument.
-pub(super) fn arg(path: &Path) -> io::Result<&str> {
+pub(crate) fn arg(path: &Path) -> io::Result<&str> {
     path.to_str()
         .ok_or_else(|| io::Error::other("a path that is not UTF-8"))
 }
 
-pub(super) fn pin_this_thread(core: usize) -> io::Result<()> {
+pub(crate) fn pin_this_thread(core: usize) -> io::Result<()> {
     let link = fs::read_link("/proc/thread-self")?;
     let thread = link
         .file_name()

@@ -64,7 +64,8 @@ impl World {
             build.jackfield(broker)?;
         }
         for system in &build.systems {
-            reach(system)?;
+            reach(&system.target)
+                .map_err(|error| io::Error::other(format!("{}: {error}", system.name)))?;
         }
         Ok(Self {
             systems: build.systems,
@@ -169,10 +170,10 @@ impl Build<'_> {
 }
 
 /// Calls until all calls of a short while are answered: a registration may take a moment to show.
-fn reach(system: &System) -> io::Result<()> {
+pub(crate) fn reach(target: &Target) -> io::Result<()> {
     let deadline = Instant::now() + REACHABLE_MAX;
     loop {
-        let mut load = Load::new(system.target.clone());
+        let mut load = Load::new(target.clone());
         load.grace = Duration::from_secs(1);
         let tally = load.run(Duration::from_millis(50))?;
         if tally.clean() && tally.answered > 0 {
@@ -180,10 +181,7 @@ fn reach(system: &System) -> io::Result<()> {
         }
         if Instant::now() > deadline {
             let why = tally.first_failure.unwrap_or_else(|| "no answer".into());
-            return Err(io::Error::other(format!(
-                "{} cannot be reached: {why}",
-                system.name
-            )));
+            return Err(io::Error::other(format!("it cannot be reached: {why}")));
         }
         thread::sleep(Duration::from_millis(50));
     }

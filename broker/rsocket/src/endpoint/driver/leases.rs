@@ -48,7 +48,7 @@ impl Leases {
 
     /// Whether we may, and if not, whether to wait.
     pub(super) fn take(&mut self) -> Result<(), WithoutLease> {
-        if self.permits.take(now()) {
+        if self.grant.is_none() || self.permits.take(now()) {
             Ok(())
         } else {
             Err(self.without)

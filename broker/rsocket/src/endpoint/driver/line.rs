@@ -244,9 +244,7 @@ impl Driver {
             self.out
                 .error(StreamId::CONNECTION, ErrorCode::CONNECTION_ERROR, text);
         }
-        if let Some(mut old) = self.out.detach() {
-            tokio::spawn(async move { timeout(LINGER, take_leave(&mut old)).await });
-        }
+        self.leave();
         self.out.attach(io);
         self.out.resume_ok(ok);
         if let Some(io) = self.out.detach() {
@@ -256,6 +254,21 @@ impl Driver {
     }
 
     // ---- both
+
+    /// Whether the peer is closing and there will be another connection: new calls wait for that.
+    pub(super) fn moves_on(&self) -> bool {
+        let redials = |opening: &Opening| opening.reconnect.is_some() && opening.dial.is_some();
+        self.connection.peer_draining()
+            && !self.closing
+            && matches!(&self.recovery, Recovery::Dial(opening) if redials(opening))
+    }
+
+    /// Ends the transport without haste, so that what was said last arrives.
+    pub(super) fn leave(&mut self) {
+        if let Some(mut old) = self.out.detach() {
+            tokio::spawn(async move { timeout(LINGER, take_leave(&mut old)).await });
+        }
+    }
 
     pub(super) fn fail_all(&mut self, reason: &Closed) {
         for (_, _, mut call) in self.connection.drain() {

@@ -5,10 +5,12 @@
 //! [`OUT_HIGH`] bytes wait for the socket, so a peer that does not read holds up its own answers
 //! and nothing else. Nothing is started either while there is no transport.
 
+mod deadlines;
 mod inbound;
 mod leases;
 mod line;
 mod outbound;
+mod serving;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,16 +27,17 @@ use super::opening::Opening;
 use super::sender::Sender;
 use super::sessions::Held;
 use super::shared::Shared;
-use super::{CallError, Closed, ConnectError, Handler, LeaseOptions, Limits};
+use super::{Closed, ConnectError, Handler, LeaseOptions, Limits};
 use crate::engine::resume::Session;
-use crate::engine::{Connection, KeepaliveTimer, Terms, Timeout};
+use crate::engine::{Connection, KeepaliveTimer, Terms};
 use crate::net::FrameIo;
 use crate::wire::{ErrorCode, Side, StreamId};
 
-pub(super) use inbound::{guarded, not_a_frame};
+pub(super) use inbound::not_a_frame;
 use leases::Leases;
 use line::Line;
 pub(super) use line::Recovery;
+pub(super) use serving::guarded;
 
 /// One connection, over as many transports as it takes.
 pub(super) struct Driver {
@@ -81,7 +84,7 @@ impl Driver {
     ) -> Result<Self, ConnectError> {
         let keepalive = opening.keepalive();
         let redial = match io {
-            None => opening.redial(None, 0),
+            None => opening.first_dial(),
             Some(_) => None,
         };
         let recovery = Recovery::Dial(Box::new(opening));
@@ -224,11 +227,15 @@ impl Driver {
         if !progress && self.closing && self.is_idle() {
             return Err(Closed::Local);
         }
+        if !progress && self.moves_on() && self.connection.is_empty() && self.out.queued() == 0 {
+            self.leave();
+            return Err(Closed::Peer);
+        }
         Ok(progress)
     }
 
     fn is_full(&self) -> bool {
-        self.is_down() || self.out.queued() >= OUT_HIGH
+        self.is_down() || self.out.queued() >= OUT_HIGH || self.out.must_wait()
     }
 
     fn is_idle(&self) -> bool {
@@ -236,76 +243,6 @@ impl Driver {
             && self.quiet == 0
             && self.out.queued() == 0
             && self.shared.is_idle()
-    }
-
-    // ---- time
-
-    /// Sets the timer for what comes first; true if something is due at once.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        let next = self.next_timeout().into();
-        if next < self.timer.deadline() || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(next);
-        }
-        if self.timer.as_mut().poll(cx).is_pending() {
-            return Ok(false);
-        }
-        if !self.is_down()
-            && let Err(reason) = self.on_timeout()
-        {
-            self.lose(reason)?;
-        }
-        // The next turn sends what is due, and comes here again.
-        let next = self.next_timeout().into();
-        self.timer.as_mut().reset(next);
-        Ok(true)
-    }
-
-    fn next_timeout(&self) -> Instant {
-        let never = now() + Duration::from_secs(86_400);
-        if self.is_down() {
-            return self.down_until().unwrap_or(never);
-        }
-        let timeouts = [
-            self.connection.next_timeout(),
-            self.leases.next_timeout(),
-            self.sweep,
-        ];
-        timeouts.into_iter().flatten().min().unwrap_or(never)
-    }
-
-    fn on_timeout(&mut self) -> Result<(), Closed> {
-        let now = now();
-        if self.held.is_some() {
-            // It is we who do not listen.
-            self.connection.heard(now);
-        }
-        match self.connection.handle_timeout(now) {
-            Timeout::Nothing => {}
-            Timeout::SendKeepalive => self.out.keepalive(true, &[]),
-            Timeout::PeerGone => return Err(Closed::Silent),
-        }
-        self.grant();
-        if self.sweep.is_some_and(|sweep| sweep <= now) {
-            self.sweep(now);
-        }
-        Ok(())
-    }
-
-    /// Gives up messages that were begun too long ago.
-    fn sweep(&mut self, now: Instant) {
-        let patience = self.limits.assembly_timeout;
-        let (mut late, mut oldest) = (Vec::new(), None);
-        for (id, _, call) in self.connection.iter_mut() {
-            match call.assembling_since() {
-                Some(since) if since + patience <= now => late.push(id),
-                since => oldest = oldest.into_iter().chain(since).min(),
-            }
-        }
-        // Not at every single one of them: whoever begins many would make us look all the time.
-        self.sweep = oldest.map(|since| (since + patience).max(now + patience / 8));
-        for id in late {
-            self.give_up(id, CallError::Unfinished, UNFINISHED);
-        }
     }
 }
 
@@ -341,8 +278,6 @@ const OUT_HIGH: usize = 1 << 20;
 
 /// With so many more than one message the peer is given up: it asks and does not read.
 const OUT_HARD: usize = 16 << 20;
-
-const UNFINISHED: &str = "the message was begun and not finished in time";
 
 /// How long to wait for the peer's end after ours.
 const LINGER: Duration = Duration::from_secs(1);

@@ -25,26 +25,24 @@ impl Driver {
             self.take_signal(signal)?;
         }
         for _ in 0..OPENS {
-            if self.is_full() {
-                break;
-            }
-            // What nobody waits for any more needs no lease.
-            progress |= self.shared.drop_cancelled();
-            if self.shared.has_no_open() {
-                break;
-            }
-            let permitted = self.leases.take();
-            if permitted == Err(WithoutLease::Wait) {
+            if self.is_full() || self.moves_on() {
                 break;
             }
             let Some(mut open) = self.shared.take_open() else {
                 break;
             };
-            progress = true;
-            match permitted {
-                Ok(()) => self.open(open),
-                Err(_) => open.inbound.fail(CallError::NoLease),
+            // What nobody waits for any more needs no lease.
+            if !open.ticket.cancelled() {
+                match self.leases.take() {
+                    Ok(()) => self.open(open),
+                    Err(WithoutLease::Fail) => open.inbound.fail(CallError::NoLease),
+                    Err(WithoutLease::Wait) => {
+                        self.shared.put_back(open);
+                        break;
+                    }
+                }
             }
+            progress = true;
         }
         Ok(progress)
     }
@@ -52,6 +50,7 @@ impl Driver {
     fn take_signal(&mut self, signal: Signal) -> Result<(), Closed> {
         match signal {
             Signal::Cancel(ticket) => self.cancel(&ticket),
+            Signal::RequestN(ticket, n) if ticket.stream().is_none() => ticket.grant_early(n),
             Signal::RequestN(ticket, n) => {
                 let call = self.call_of(&ticket);
                 if let Some((id, Inbound::Items(_))) = call.map(|(id, call)| (id, &call.inbound)) {
@@ -103,7 +102,7 @@ impl Driver {
         };
         let request = Request {
             interaction,
-            initial_n,
+            initial_n: ticket.initial(initial_n),
             follows,
             complete: false,
             metadata: first.metadata.as_deref(),

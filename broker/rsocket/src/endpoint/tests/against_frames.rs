@@ -39,7 +39,7 @@ async fn the_frames_of_each_interaction() {
     assert_eq!(collect(items).await.unwrap(), ["1"]);
 }
 
-/// Conformance: the bare C that python answers an empty request with.
+/// Conformance 49: the bare C that python answers an empty request with.
 #[tokio::test]
 async fn an_empty_answer_is_an_answer() {
     let (near, mut raw) = Raw::server(ConnectOptions::new()).await;
@@ -72,6 +72,7 @@ async fn credit_is_granted_again_when_half_was_taken() {
     raw.expect(1, FrameType::CANCEL, Flags::NONE, b"").await;
 }
 
+/// Conformance 74, 75: no item before it is asked for; the first, in the request, takes no credit.
 #[tokio::test]
 async fn a_channel_grants_and_keeps_to_credit() {
     let (near, mut raw) = Raw::server(ConnectOptions::new()).await;
@@ -105,6 +106,7 @@ async fn a_channel_grants_and_keeps_to_credit() {
     assert!(collect(items).await.unwrap().is_empty());
 }
 
+/// Conformance 73: a channel is answered by credit, and the window is kept full.
 #[tokio::test]
 async fn a_responder_grants_its_window_and_tops_it_up() {
     let limits = Limits {
@@ -147,6 +149,7 @@ async fn a_dropped_channel_half_is_cancelled_by_its_responder() {
     raw.expect(1, FrameType::CANCEL, Flags::NONE, b"").await;
 }
 
+/// Conformance 97: our fragments, frame by frame.
 #[tokio::test]
 async fn a_large_message_goes_in_fragments_metadata_first() {
     let limits = Limits {
@@ -239,6 +242,7 @@ async fn a_cancelled_channel_tells_both_halves() {
     assert!(matches!(error, CallError::Failed(failure) if failure.code == ErrorCode::CANCELED));
 }
 
+/// Conformance 43, 44.
 #[tokio::test(start_paused = true)]
 async fn the_client_keeps_alive_and_gives_a_silent_peer_up() {
     let options = ConnectOptions {
@@ -260,6 +264,7 @@ async fn the_client_keeps_alive_and_gives_a_silent_peer_up() {
     assert_eq!(began.elapsed().as_secs(), 22);
 }
 
+/// Conformance 43.
 #[tokio::test(start_paused = true)]
 async fn the_server_answers_pings_and_gives_a_silent_peer_up() {
     let (mut raw, served) = Raw::client(Limits::default(), echo()).await;
@@ -284,6 +289,7 @@ async fn the_server_answers_pings_and_gives_a_silent_peer_up() {
     assert!(matches!(served.await.unwrap(), Closed::Silent));
 }
 
+/// Conformance 12.
 #[tokio::test]
 async fn a_malformed_frame_ends_the_connection_with_an_error() {
     let (mut raw, served) = Raw::client(Limits::default(), echo()).await;
@@ -327,6 +333,7 @@ async fn a_first_frame_that_is_no_setup_is_answered() {
     assert!(matches!(closed, Closed::Violation(_)));
 }
 
+/// Conformance 32.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_introduces_itself_is_dropped() {
     let (_client, server) = memory(FRAME_MAX);
@@ -339,6 +346,7 @@ async fn a_peer_that_never_introduces_itself_is_dropped() {
     assert_eq!(began.elapsed(), Limits::default().setup_timeout);
 }
 
+/// Conformance 127.
 #[tokio::test]
 async fn a_draining_peer_gets_no_new_requests() {
     let (near, mut raw) = Raw::server(ConnectOptions::new()).await;

@@ -26,6 +26,7 @@ fn dropped() -> (Dropped, oneshot::Receiver<()>) {
     (Dropped(Some(sender)), receiver)
 }
 
+/// Conformance 13, 86: metadata that is there and empty comes back so.
 #[tokio::test]
 async fn a_message_comes_back_whatever_its_size() {
     let limits = Limits {
@@ -160,6 +161,21 @@ async fn credit_by_hand() {
     assert_eq!(items.next().await.unwrap().unwrap().data, "2");
 }
 
+/// Credit counts from the moment it is granted, sent or not.
+#[tokio::test]
+async fn credit_before_the_request_is_sent_goes_with_it() {
+    let near = served_by(echo()).await;
+    let mut items = near
+        .request_stream(Message::new("10"), Credit::exactly(1))
+        .await
+        .unwrap();
+    items.request_n(2);
+    for expected in ["0", "1", "2"] {
+        assert_eq!(items.next().await.unwrap().unwrap().data, expected);
+    }
+}
+
+/// Conformance 58: both sides number their own streams.
 #[tokio::test]
 async fn either_end_calls_the_other() {
     let options = ConnectOptions::new().serve(echo());
@@ -595,6 +611,7 @@ async fn streams_are_limited_on_both_sides() {
     assert!(matches!(error, CallError::Failed(failure) if failure.code == ErrorCode::REJECTED));
 }
 
+/// Conformance 94.
 #[tokio::test]
 async fn a_message_over_the_limit_ends_its_own_call_only() {
     let small = Limits {

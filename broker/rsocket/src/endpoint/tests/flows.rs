@@ -129,7 +129,8 @@ async fn an_id_in_use_stays_with_its_stream() {
     assert!(told.try_recv().is_err());
 }
 
-/// Conformance 61, 62, 66: as many items as were asked for, and silence; credits add up, zero is none.
+/// Conformance 61, 62, 66: as many items as were asked for, and silence; credits add up, zero is
+/// none.
 #[tokio::test]
 async fn items_come_as_they_are_asked_for() {
     let (mut raw, _served) = Raw::client(Limits::default(), counting()).await;
@@ -272,8 +273,8 @@ async fn a_slow_consumer_holds_up_nobody() {
     assert!(slow.unwrap() >= Duration::from_secs(1000));
 }
 
-/// Conformance 76, 77, 82: the two directions of a channel end one by one, and what comes behind an end
-/// is nothing.
+/// Conformance 76, 77, 82: the two directions of a channel end one by one, and what comes behind an
+/// end is nothing.
 #[tokio::test]
 async fn directions_end_one_by_one() {
     let handler = echo().channel(|first, rest| {

@@ -1,6 +1,7 @@
 //! The beginning of a connection. Numbers are those of the conformance list.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,8 +45,9 @@ async fn answer(mut socket: TcpStream) -> Option<u32> {
     Some(u32::from_be_bytes(frame[6..10].try_into().unwrap()))
 }
 
-/// Conformance 17, 18, 19, 20, 21: a wrong first frame is answered over a real socket, and the answer
-/// can be read to the end although more was sent behind it.
+/// Conformance 7, 17, 18, 19, 20, 21: a wrong first frame is answered over a real socket, and the
+/// answer can be read to the end although more was sent behind it. One with a length prefix inside,
+/// which a stream's frame would have around it, is wrong like any other.
 #[tokio::test]
 async fn every_wrong_first_frame_is_answered() {
     let setup = |at: usize, bytes: &[u8]| {
@@ -62,6 +64,7 @@ async fn every_wrong_first_frame_is_answered() {
         setup(10, &[0x80, 0, 0, 1]),
         setup(14, &[0; 4]),
         frame(1, FrameType::RESUME, Flags::NONE, &[0; 22]),
+        prefixed(SETUP),
     ];
     for frame_type in 0..64 {
         if !matches!(frame_type, 0x01 | 0x0D) {
@@ -78,7 +81,7 @@ async fn every_wrong_first_frame_is_answered() {
     }
 }
 
-/// Conformance 22, 23: cut anywhere, a SETUP is refused and nobody waits.
+/// Conformance 6, 22, 23: cut anywhere, a SETUP is refused and nobody waits.
 #[tokio::test]
 async fn a_setup_cut_anywhere_is_refused() {
     for len in 0..SETUP.len() {
@@ -101,8 +104,8 @@ async fn a_setup_cut_anywhere_is_refused() {
     }
 }
 
-/// Conformance 4, 5: a length no frame can have is answered before anything of its body has come, as
-/// a first frame and later.
+/// Conformance 4, 5: a length no frame can have is answered before anything of its body has come,
+/// as a first frame and later.
 #[tokio::test]
 async fn impossible_lengths_are_answered_at_once() {
     let limits = Limits {
@@ -167,6 +170,57 @@ async fn requests_behind_a_refused_setup_are_not_served() {
     raw.expect_end().await;
     drop(raw);
     assert!(matches!(served.await.unwrap(), Closed::Violation(_)));
+}
+
+/// Conformance 31: while somebody decides, what is pipelined waits on the client's side of the
+/// pipe.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_while_somebody_decides() {
+    let server = Server::deciding(|who: Introduced, _| async move {
+        let known = who.setup.bearer_token() == Some("known");
+        tokio::time::sleep(Duration::from_secs(if known { 5 } else { 50 })).await;
+        Ok(Arc::new(echo()) as Arc<dyn Handler>)
+    });
+    for (token, answer) in [
+        ("known", None),
+        ("unknown", Some(ErrorCode::REJECTED_SETUP)),
+    ] {
+        let (mut raw, _served) = Raw::dial(&server);
+        let message = Message::new("").bearer(token).unwrap();
+        let metadata = message.metadata.unwrap();
+        let len = (metadata.len() as u32).to_be_bytes();
+        let body = [&SETUP[6..], &len[1..], &metadata].concat();
+        raw.send(0, FrameType::SETUP, Flags::METADATA, &body).await;
+        let request = Header::new(
+            StreamId::from_wire(1),
+            FrameType::REQUEST_RESPONSE,
+            Flags::NONE,
+        );
+        raw.0.push(&request.encode(), Body::Copy(b"q"));
+        for _ in 0..100 {
+            let push = Header::new(
+                StreamId::CONNECTION,
+                FrameType::METADATA_PUSH,
+                Flags::METADATA,
+            );
+            raw.0.push(&push.encode(), Body::Copy(&bytes(10_000)));
+        }
+        let all = raw.0.queued();
+        let flushed = tokio::time::timeout(Duration::from_secs(4), raw.0.flush()).await;
+        assert!(flushed.is_err(), "the pipe is full");
+        // What the pipe holds, and one read of the server.
+        assert!(all - raw.0.queued() <= (64 + 16) << 10);
+        match answer {
+            None => {
+                raw.0.flush().await.unwrap();
+                raw.expect(1, FrameType::PAYLOAD, next_complete(), b"q")
+                    .await;
+            }
+            Some(code) => {
+                assert_eq!(raw.expect_error(0, code).await, "not decided in time");
+            }
+        }
+    }
 }
 
 /// Conformance 24, 25: what resume asks of a SETUP.

@@ -59,8 +59,8 @@ async fn a_server_grants_and_keeps_count() {
     }
 }
 
-/// Conformance 52, 99: without a lease nothing starts, and nothing comes back on a fire-and-forget; a
-/// request in fragments is refused once.
+/// Conformance 52, 99: without a lease nothing starts, and nothing comes back on a fire-and-forget;
+/// a request in fragments is refused once.
 #[tokio::test]
 async fn a_server_refuses_what_has_no_lease() {
     let handler = echo().fire_and_forget(async |request| panic!("{request:?} had no lease"));
@@ -107,8 +107,8 @@ async fn a_server_renews_in_time() {
     assert_eq!(begun.elapsed().as_secs(), 9);
 }
 
-/// Conformance 103, 104, 106: a caller waits for its lease and never exceeds it; its own LEASE comes
-/// right behind its SETUP.
+/// Conformance 103, 104, 106: a caller waits for its lease and never exceeds it; its own LEASE
+/// comes right behind its SETUP.
 #[tokio::test(start_paused = true)]
 async fn a_caller_waits_for_its_lease() {
     let options = ConnectOptions::new().lease(lease(7, WithoutLease::Wait));
@@ -166,8 +166,8 @@ async fn a_caller_may_rather_fail() {
     assert!(matches!(error, CallError::NoLease));
 }
 
-/// Conformance 104, 105: a server that calls back waits for its client's lease, and on a stream LEASE
-/// says nothing.
+/// Conformance 104, 105: a server that calls back waits for its client's lease, and on a stream
+/// LEASE says nothing.
 #[tokio::test]
 async fn a_server_that_calls_waits_as_well() {
     let (hand_over, mut requesters) = tokio::sync::mpsc::channel(1);
@@ -195,8 +195,8 @@ async fn a_server_that_calls_waits_as_well() {
         .await;
 }
 
-/// Conformance 27, 105: where leases are not offered they are refused, and where they were not asked
-/// for they say nothing.
+/// Conformance 27, 105: where leases are not offered they are refused, and where they were not
+/// asked for they say nothing.
 #[tokio::test]
 async fn leases_are_agreed_on_or_not_there() {
     let (mut raw, _served) = Raw::dial(&Server::answering(echo()));

@@ -1,5 +1,5 @@
-//! What concerns a whole connection: keepalive, push, and frames that do not belong there. Numbers are
-//! those of the conformance list.
+//! What concerns a whole connection: keepalive, push, and frames that do not belong there. Numbers
+//! are those of the conformance list.
 
 use std::time::Duration;
 
@@ -131,8 +131,8 @@ async fn malformed_frames_end_the_connection_or_are_dropped() {
     }
 }
 
-/// Conformance 121, 122: a push is delivered with and without its flag, from stream zero alone, and not
-/// answered.
+/// Conformance 121, 122: a push is delivered with and without its flag, from stream zero alone, and
+/// not answered.
 #[tokio::test]
 async fn a_push_is_delivered_and_not_answered() {
     let (pushed, mut push) = mpsc::channel(9);
@@ -185,8 +185,8 @@ async fn frames_out_of_place_change_nothing() {
         .await;
 }
 
-/// Conformance 55, 124: what the other side numbers, and what nobody knows and nobody may ignore, ends
-/// the connection; gaps do not.
+/// Conformance 55, 124: what the other side numbers, and what nobody knows and nobody may ignore,
+/// ends the connection; gaps do not.
 #[tokio::test]
 async fn frames_that_cannot_be_ignored_end_the_connection() {
     for (id, frame_type) in [

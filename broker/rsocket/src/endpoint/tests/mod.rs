@@ -9,6 +9,7 @@ mod lifelines;
 mod links;
 mod pieces;
 mod sessions;
+mod storms;
 
 use std::sync::Arc;
 
@@ -106,7 +107,8 @@ impl Raw {
         self.send(0, FrameType::SETUP, flags, &body).await;
     }
 
-    /// Asks for life and takes the answer: what was said before is dealt with, and nothing came back.
+    /// Asks for life and takes the answer: what was said before is dealt with, and nothing came
+    /// back.
     async fn quiet(&mut self) {
         let zero = [0; 8];
         self.send(0, FrameType::KEEPALIVE, Flags::RESPOND, &zero)

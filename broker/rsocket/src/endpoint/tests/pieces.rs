@@ -50,8 +50,8 @@ async fn the_largest_frame_crosses() {
     assert!(write.await == body);
 }
 
-/// Conformance 86, 87: every kind of message, whole and in pieces of every number, with metadata that
-/// ends at every place of a fragment.
+/// Conformance 86, 87: every kind of message, whole and in pieces of every number, with metadata
+/// that ends at every place of a fragment.
 #[tokio::test]
 async fn pieces_make_the_same_message() {
     // 64 bytes of metadata and data together in each frame.
@@ -145,8 +145,8 @@ async fn the_last_piece_is_known() {
     }
 }
 
-/// Conformance 90, 96: CANCEL in the middle of a request ends it undone; a new request on an id whose
-/// first is not whole is ignored.
+/// Conformance 90, 96: CANCEL in the middle of a request ends it undone; a new request on an id
+/// whose first is not whole is ignored.
 #[tokio::test]
 async fn half_a_request_is_none() {
     let handler = echo().fire_and_forget(async |request| panic!("{request:?} was cancelled"));
@@ -300,8 +300,8 @@ async fn our_own_pieces_are_as_they_should_be() {
     );
 }
 
-/// Conformance 98: a message that is begun and not finished is given up in time, whoever began it; one
-/// that is finished is not.
+/// Conformance 98: a message that is begun and not finished is given up in time, whoever began it;
+/// one that is finished is not.
 #[tokio::test(start_paused = true)]
 async fn a_message_has_a_minute_to_become_whole() {
     let handler = echo().fire_and_forget(async |request| panic!("{request:?} was not whole"));

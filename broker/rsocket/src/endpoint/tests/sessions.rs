@@ -1,5 +1,5 @@
-//! A server's sessions against a client that is played by hand. Numbers are those of the conformance
-//! list.
+//! A server's sessions against a client that is played by hand. Numbers are those of the
+//! conformance list.
 
 use std::time::Duration;
 
@@ -318,8 +318,8 @@ async fn a_second_resume_ends_the_connection() {
     }
 }
 
-/// Conformance 119: a message cut in its middle goes on where it was cut, and a RESUME whose transport
-/// dies before its answer may be tried again.
+/// Conformance 119: a message cut in its middle goes on where it was cut, and a RESUME whose
+/// transport dies before its answer may be tried again.
 #[tokio::test]
 async fn a_cut_in_the_middle_is_survived() {
     let server = server(echo(), 10_000);

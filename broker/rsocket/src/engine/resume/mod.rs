@@ -1,8 +1,8 @@
 //! Resumption: streams that outlive their transport (spec "Resuming Operation").
 //!
-//! Both ends count the bytes of the frames that matter, keep what they sent until the other end says
-//! that it has it, and after a new transport send again what was lost. [`Session`] is all of that
-//! for one end; its owner tells it each frame it sends and receives, in the order of the wire.
+//! Both ends count the bytes of the frames that matter, keep what they sent until the other end
+//! says that it has it, and after a new transport send again what was lost. [`Session`] is all of
+//! that for one end; its owner tells it each frame it sends and receives, in the order of the wire.
 //!
 //! ```text
 //!        0        first_available            position
@@ -15,8 +15,8 @@
 //! - whole frames with their header and without the three-byte length of stream transports, each
 //!   fragment for itself, and only the types of [`counts`]
 //! - REQUEST_N is sent again like everything else that counts
-//! - EXT and ERROR on stream zero do not count; we send no EXT, and after that ERROR there is nothing
-//!   to resume
+//! - EXT and ERROR on stream zero do not count; we send no EXT, and after that ERROR there is
+//!   nothing to resume
 //! - position zero in a KEEPALIVE says nothing, and neither does one below an earlier one
 //! - a wrong version in RESUME is no reason to refuse a token that is known
 //!

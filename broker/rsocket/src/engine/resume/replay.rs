@@ -33,8 +33,8 @@ impl ResumeError {
 /// **When it is full** the oldest frames are given up, whole. Sending goes on and nothing else is
 /// harmed, but from then on the session can be resumed only by a peer that has received what was
 /// given up; any other is refused with [`ResumeError::Gone`]. While a session has no transport
-/// nothing can arrive, so an owner who sees [`Self::push`] give up a frame then may end the session at
-/// once.
+/// nothing can arrive, so an owner who sees [`Self::push`] give up a frame then may end the session
+/// at once.
 ///
 /// Small frames are copied one behind the other, because a slice would keep alive the whole buffer
 /// it was read into. A large body is shared, and counts with what its sender says it holds on to.
@@ -110,6 +110,11 @@ impl ReplayBuffer {
         self.bytes > self.limit / 2
     }
 
+    /// Whether a sender that can wait should: nothing is given up yet, and soon will be.
+    pub const fn is_nearly_full(&self) -> bool {
+        self.bytes > self.limit - self.limit / 4
+    }
+
     pub fn len(&self) -> usize {
         self.frames.len()
     }
@@ -123,9 +128,9 @@ impl ReplayBuffer {
         self.evicted
     }
 
-    /// Keeps a frame that is being sent, which must be one that [`counts`](super::counts). Its bytes
-    /// are `head` and then `body`; `pinned` is what a shared body keeps alive, its own length or
-    /// that of the buffer it is a slice of. Returns how many frames were given up to make room.
+    /// Keeps a frame that is being sent, which must be one that [`counts`](super::counts). Its
+    /// bytes are `head` and then `body`; `pinned` is what a shared body keeps alive, its own length
+    /// or that of the buffer it is a slice of. Returns how many frames were given up to make room.
     pub fn push(&mut self, head: &[u8], body: Bytes, pinned: usize) -> usize {
         let start = self.position;
         let len = head.len() + body.len();

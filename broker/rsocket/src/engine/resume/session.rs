@@ -73,9 +73,9 @@ impl Session {
 
     // ---- a new transport
 
-    /// For the server: judges a RESUME. When it is good, send what is returned, then [`Self::replay`],
-    /// then go on. When not, send the ERROR and close; the client must not try again, so the
-    /// session is of no more use.
+    /// For the server: judges a RESUME. When it is good, send what is returned, then
+    /// [`Self::replay`], then go on. When not, send the ERROR and close; the client must not try
+    /// again, so the session is of no more use.
     pub fn accept(&mut self, resume: &Resume<'_>) -> Result<ResumeOk, Violation> {
         if !self.token.matches(resume.token) {
             return Err(UNKNOWN_TOKEN);
@@ -102,8 +102,8 @@ impl Session {
         }
     }
 
-    /// For the client: judges RESUME_OK. When it is good, send [`Self::replay`] and go on. When not,
-    /// send the ERROR and close; the session is lost.
+    /// For the client: judges RESUME_OK. When it is good, send [`Self::replay`] and go on. When
+    /// not, send the ERROR and close; the session is lost.
     pub fn continue_with(&mut self, ok: ResumeOk) -> Result<(), Violation> {
         self.go_on_from(ok.last_received)
             .map_err(|error| Violation {
@@ -123,7 +123,8 @@ impl Session {
     }
 }
 
-/// The answer to a RESUME whose session is not there: never was, has expired, or was refused before.
+/// The answer to a RESUME whose session is not there: never was, has expired, or was refused
+/// before.
 pub const UNKNOWN_TOKEN: Violation = rejected("no such session");
 
 /// The answer to a SETUP whose token is that of a session which lives or waits.

@@ -132,7 +132,8 @@ fn positions_count_stream_frames_whole_and_nothing_else() {
     assert_eq!(replayed(&session), counted);
 }
 
-/// The number that a foreign server was seen to answer after a request of 11 and a stream of 14 bytes.
+/// The number that a foreign server was seen to answer after a request of 11 and a stream of 14
+/// bytes.
 #[test]
 fn positions_agree_with_a_foreign_server() {
     let mut session = session(100);
@@ -371,7 +372,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Conformance 108, 120: however often it is cut, and wherever, each frame arrives once, in its
-    /// place, byte for byte; and if what is needed was given up, that is said and nothing else happens.
+    /// place, byte for byte; and if what is needed was given up, that is said and nothing else
+    /// happens.
     #[test]
     fn cuts_lose_nothing_and_double_nothing(
         ops in proptest::collection::vec((0u8..5, 0usize..6, 0usize..600), 1..120),

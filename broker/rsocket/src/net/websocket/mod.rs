@@ -75,6 +75,10 @@ impl WebSocket {
     }
 
     /// Goes on behind a handshake with what came after it.
+    pub(super) const fn set_frame_max(&mut self, frame_max: usize) {
+        self.frame_max = frame_max;
+    }
+
     pub(super) fn new(channel: Channel, role: Role, rest: ReadBuffer, frame_max: usize) -> Self {
         Self {
             channel,

@@ -28,6 +28,7 @@ fn binary(bytes: impl Into<Bytes>) -> Message {
     Message::Binary(bytes.into())
 }
 
+/// Conformance 7.
 #[tokio::test]
 async fn one_message_is_one_frame_both_ways() {
     let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -75,6 +76,7 @@ async fn a_slow_pipe_gets_everything_in_order() {
     tokio::join!(write, read);
 }
 
+/// Conformance 8: of ping.
 #[tokio::test]
 async fn a_ping_is_answered_while_reading() {
     let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -88,6 +90,7 @@ async fn a_ping_is_answered_while_reading() {
     assert_eq!(pong, Message::Pong("are you there".into()));
 }
 
+/// Conformance 8: of continuations.
 #[tokio::test]
 async fn a_message_in_continuations_is_one_frame() {
     let (mut ours, mut theirs) = pair(1 << 20, 1000).await;
@@ -146,6 +149,7 @@ async fn goodbye_to(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(code.try_into().ok()?))
 }
 
+/// Conformance 8, 9: of text, and of a message over the limit.
 #[tokio::test]
 async fn a_fault_is_told_by_the_code_of_the_close_message() {
     let mask = [0; 4];

@@ -17,13 +17,14 @@ import reactor.core.publisher.BaseSubscriber;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
+import reactor.util.retry.Retry;
 
 /** What a requester checks, one JSON line each: {"service", "name", "ok", "detail"}. */
 final class Checks {
   private static final int ENDLESS = Integer.MAX_VALUE;
 
   /** Only when they are asked for. */
-  private static final List<String> ASKED = List.of("idle", "paced");
+  private static final List<String> ASKED = List.of("idle", "paced", "drained", "leased");
 
   private static final String TEXT = "no such order: 42 — ünïcode";
 
@@ -96,7 +97,9 @@ final class Checks {
         new Check("error-stream", 10, errorInStream()),
         new Check("unknown-route", 10, refused(unknown(), 0x204, "RST-900404.*")),
         new Check("idle", 60, idle()),
-        new Check("paced", 60, paced()));
+        new Check("paced", 60, paced()),
+        new Check("drained", 60, drained()),
+        new Check("leased", 60, leased()));
   }
 
   private Mono<byte[]> call(String method, byte[] data) {
@@ -205,10 +208,7 @@ final class Checks {
     return Mono.delay(lifetime.multipliedBy(5).dividedBy(2)).then(echo(100));
   }
 
-  /**
-   * A slow stream that is under way when the broker is told to end; it must come whole, and then the
-   * connection must go.
-   */
+  /** A slow stream; something happens to the broker or to the wire while it is under way. */
   private Mono<String> paced() {
     var started = "{\"service\":\"" + service + "\",\"started\":\"paced\"}";
     return Flux.defer(() -> request("paced", items + " 100"))
@@ -223,11 +223,26 @@ final class Checks {
               if (!got.equals(IntStream.range(0, items).boxed().toList()))
                 throw new AssertionError(got.toString());
             })
+        .map(got -> got.size() + " items");
+  }
+
+  /** The broker is told to end meanwhile: the stream comes whole, and then the connection goes. */
+  private Mono<String> drained() {
+    return paced()
         .flatMap(
-            got -> {
+            whole -> {
               var closed = peer.onClose().onErrorComplete().timeout(Duration.ofSeconds(10));
-              return closed.thenReturn(got.size() + " items, then closed");
+              return closed.thenReturn(whole + ", then closed");
             });
+  }
+
+  /** More calls than a lease allows: they wait for the next one, or are refused and tried again. */
+  private Mono<String> leased() {
+    var again = Retry.fixedDelay(1000, Duration.ofMillis(50));
+    return Flux.range(0, 12)
+        .concatMap(size -> echo(size).retryWhen(again))
+        .count()
+        .map(n -> n + " calls");
   }
 
   private Mono<byte[]> fail(String method) {

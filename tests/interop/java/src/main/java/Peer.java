@@ -10,6 +10,8 @@ import io.rsocket.Payload;
 import io.rsocket.RSocket;
 import io.rsocket.SocketAcceptor;
 import io.rsocket.core.RSocketConnector;
+import io.rsocket.core.Resume;
+import io.rsocket.lease.Lease;
 import io.rsocket.metadata.CompositeMetadataCodec;
 import io.rsocket.metadata.TaggingMetadataCodec;
 import io.rsocket.metadata.WellKnownMimeType;
@@ -28,6 +30,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import javax.net.ssl.SSLException;
+import reactor.core.publisher.Flux;
 import reactor.netty.http.client.HttpClient;
 import reactor.netty.tcp.SslProvider;
 import reactor.netty.tcp.TcpClient;
@@ -77,6 +80,21 @@ public final class Peer {
             .acceptor(SocketAcceptor.with(handler));
     if (name != null) {
       connector.setupPayload(DefaultPayload.create(new byte[0], registration(name)));
+    }
+    int granted = Integer.parseInt(options.getOrDefault("--lease", "0"));
+    if (granted > 0) {
+      // It keeps to what it is granted, and as a responder grants so many requests a second.
+      var leases =
+          Flux.interval(Duration.ZERO, Duration.ofSeconds(1))
+              .map(i -> Lease.create(Duration.ofSeconds(1), granted));
+      connector.lease(
+          spec -> {
+            spec.maxPendingRequests(64);
+            if (name != null) spec.sender(() -> leases);
+          });
+    }
+    if (options.containsKey("--resume")) {
+      connector.resume(new Resume().retry(Retry.fixedDelay(600, Duration.ofMillis(50))));
     }
     return connector.connect(transport(options)).block();
   }

@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 
-pub(super) struct Cutter {
+pub(crate) struct Cutter {
     uri: String,
     state: watch::Sender<State>,
     task: JoinHandle<()>,
@@ -27,7 +27,7 @@ struct State {
 
 impl Cutter {
     /// `uri` is the broker's, `tcp://host:port`.
-    pub(super) async fn start(uri: &str) -> Self {
+    pub(crate) async fn start(uri: &str) -> Self {
         let target = uri.trim_start_matches("tcp://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let here = listener.local_addr().expect("an address");
@@ -39,12 +39,12 @@ impl Cutter {
         }
     }
 
-    pub(super) fn uri(&self) -> &str {
+    pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// Ends every connection, and lets no new one live until [`Self::mend`].
-    pub(super) async fn cut(&self) {
+    /// Ends every connection. New ones hear nothing until [`Self::mend`].
+    pub(crate) async fn cut(&self) {
         self.state.send_modify(|state| {
             state.cut = true;
             state.cuts += 1;
@@ -53,7 +53,7 @@ impl Cutter {
         let _ = state.wait_for(|state| state.carried == 0).await;
     }
 
-    pub(super) fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.state.send_modify(|state| state.cut = false);
     }
 }
@@ -68,11 +68,7 @@ impl Drop for Cutter {
 async fn accept(listener: TcpListener, target: String, state: watch::Sender<State>) {
     loop {
         match listener.accept().await {
-            Ok((client, _)) if !state.borrow().cut => {
-                state.send_modify(|state| state.carried += 1);
-                tokio::spawn(carry(client, target.clone(), state.clone()));
-            }
-            Ok(_) => {}
+            Ok((client, _)) => drop(tokio::spawn(carry(client, target.clone(), state.clone()))),
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -80,7 +76,14 @@ async fn accept(listener: TcpListener, target: String, state: watch::Sender<Stat
 
 async fn carry(client: TcpStream, target: String, state: watch::Sender<State>) {
     let mut watched = state.subscribe();
-    let born = watched.borrow().cuts;
+    let Ok(born) = watched
+        .wait_for(|state| !state.cut)
+        .await
+        .map(|state| state.cuts)
+    else {
+        return;
+    };
+    state.send_modify(|state| state.carried += 1);
     tokio::select! {
         () = forward(client, target) => {}
         _ = watched.wait_for(|state| state.cuts != born) => {}

@@ -1,0 +1,148 @@
+//! Who may call what: what the rules say is decided with the route and remembered with it; whether a
+//! responder is kin of the caller is looked at for each pick.
+
+use std::{sync::Arc, time::SystemTime};
+
+use jackfield_rsocket::{
+    metadata::{Composite, Mime, Route, RoutingEntries, Service, Target},
+    wire::Setup,
+};
+
+use super::{handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal};
+use crate::{
+    directory::Instance,
+    identity::{Credentials, Judgement, Principal, Right},
+};
+
+/// Which instances of a service a caller may be connected to.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    Anyone,
+    /// Those that are kin of the caller.
+    KinOf(Arc<Principal>),
+    Nobody,
+}
+
+impl Access {
+    pub(super) const fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+
+    pub(super) fn admits(&self, instance: &Instance<Arc<Handle>>) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::KinOf(caller) => caller.is_kin_of(&instance.link.principal),
+            Self::Nobody => false,
+        }
+    }
+}
+
+impl Plane {
+    /// Who opens a connection with this SETUP.
+    pub(super) async fn admit(
+        &self,
+        setup: &Setup<'_>,
+        shown: Credentials<'_>,
+    ) -> Result<(Entries, Arc<Principal>), Refusal> {
+        let entries = Entries::of(setup)?;
+        let auth = entries.auth.as_deref();
+        let admitted = self.identity.admit(Credentials { auth, ..shown }).await;
+        let principal = admitted.map_err(|_| Refusal::NotAuthenticated)?;
+        Ok((entries, principal))
+    }
+
+    pub(super) fn check_publish(
+        &self,
+        who: &Principal,
+        services: &[Service],
+    ) -> Result<(), Refusal> {
+        let refused = |service: &&Service| {
+            let judged = self
+                .identity
+                .judge(who, Right::Publish, service.service(), "");
+            judged == Judgement::Refused
+        };
+        match services.iter().find(refused) {
+            Some(service) => Err(Refusal::MayNotPublish(service.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Link {
+    /// Who asks: the connection's principal, unless the request that is being decided shows another.
+    pub(super) fn caller(&self) -> &Arc<Principal> {
+        self.on_behalf.as_ref().unwrap_or(&self.me.principal)
+    }
+
+    pub(super) fn access(&self, service: &str, method: &str) -> Access {
+        let caller = self.caller();
+        match self
+            .plane
+            .identity
+            .judge(caller, Right::Call, service, method)
+        {
+            Judgement::Allowed => Access::Anyone,
+            Judgement::Refused => Access::Nobody,
+            Judgement::AmongKin => Access::KinOf(caller.clone()),
+        }
+    }
+
+    /// A request may name what it asks for three times: by the text of 0x7E, by that of 0x50, and by
+    /// number. The broker decides by one, and the responder perhaps by another; where anybody is
+    /// refused anything they must say the same.
+    pub(super) fn check_one_voice(
+        &self,
+        entries: &RoutingEntries<'_>,
+        target: &Target<'_>,
+    ) -> Result<(), Refusal> {
+        let (Some(route), Some(binary)) = (target.route, target.binary) else {
+            return Ok(());
+        };
+        if self.plane.identity.is_open() {
+            return Ok(());
+        }
+        let said =
+            |other: &Route<'_>| (other.service, other.method) == (route.service, route.method);
+        let text = entries.text.map(|entry| Route::from_tags(entry.content));
+        let text = text.and_then(Result::ok).flatten();
+        let same = text.as_ref().is_none_or(said)
+            && (binary.text.is_empty() || said(&Route::parse(binary.text)))
+            && (binary.handler_id == 0 || binary.handler_id == route.handler_id());
+        match same {
+            true => Ok(()),
+            false => Err(Refusal::BadMetadata(
+                "entries 0x7E and 0x50 name different methods".into(),
+            )),
+        }
+    }
+
+    /// Notes on whose behalf a request is made: entry 0x7C of its own metadata, if that counts here.
+    pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<(), Refusal> {
+        self.on_behalf = None;
+        if !self.plane.identity.is_per_request() {
+            return Ok(());
+        }
+        let bad = |error: jackfield_rsocket::metadata::MetadataError| {
+            Refusal::BadMetadata(error.to_string())
+        };
+        for entry in Composite::new(metadata) {
+            let entry = entry.map_err(bad)?;
+            if entry.is(Mime::AUTHENTICATION) {
+                let caller = self.plane.identity.of_request(entry.content);
+                self.on_behalf = Some(caller.map_err(|_| Refusal::RequestNotAuthenticated)?);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// When what the peer showed ends, by our clock that only goes forward.
+    pub(super) fn expiry(&self) -> Option<std::time::Instant> {
+        let expires = self.me.principal.expires?;
+        let left = expires
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        self.now.checked_add(left)
+    }
+}

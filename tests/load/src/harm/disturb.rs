@@ -1,0 +1,148 @@
+//! Disturbances of our own: what a client does that means no good, until it is ended.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use crate::frame;
+
+/// What to do to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Connects, again and again, and says nothing.
+    Flood,
+    /// Pushes requests of 256 KiB at a responder as fast as they are taken.
+    Push,
+    /// Sends fragments of messages that have no end, on a thousand streams.
+    Fragments,
+    /// Sends KEEPALIVE that wants an answer, and reads none.
+    Keepalive,
+    /// Asks for streams with endless credit, and reads a little.
+    SlowReader,
+}
+
+impl Disturbance {
+    pub const ALL: [Self; 5] = [
+        Self::Flood,
+        Self::Push,
+        Self::Fragments,
+        Self::Keepalive,
+        Self::SlowReader,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::Push => "push",
+            Self::Fragments => "fragments",
+            Self::Keepalive => "keepalive",
+            Self::SlowReader => "slow-reader",
+        }
+    }
+
+    /// Goes on until the process ends; a connection that is ended begins anew.
+    pub fn run(self, address: SocketAddr, route: &str) -> ! {
+        loop {
+            let result = match self {
+                Self::Flood => flood(address),
+                Self::Push => push(address, route),
+                Self::Fragments => fragments(address, route),
+                Self::Keepalive => keepalive(address),
+                Self::SlowReader => slow_reader(address, route),
+            };
+            // Refused, most likely: not too often, or it is another disturbance.
+            drop(result);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn flood(address: SocketAddr) -> io::Result<()> {
+    let mut open = Vec::new();
+    for _ in 0..256 {
+        open.push(TcpStream::connect(address)?);
+        thread::sleep(Duration::from_micros(500));
+    }
+    Ok(())
+}
+
+fn hello(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    let mut out = Vec::new();
+    frame::put_setup(&mut out, b"");
+    stream.write_all(&out)?;
+    Ok(stream)
+}
+
+/// Reads on another thread what comes back.
+fn read_beside(stream: &TcpStream) -> io::Result<()> {
+    let mut reader = stream.try_clone()?;
+    thread::spawn(move || {
+        let mut room = [0; 64 * 1024];
+        while reader.read(&mut room).is_ok_and(|read| read > 0) {}
+    });
+    Ok(())
+}
+
+fn push(address: SocketAddr, route: &str) -> io::Result<()> {
+    let mut stream = hello(address)?;
+    read_beside(&stream)?;
+    let (metadata, data) = (frame::route_metadata(route), vec![b'x'; 256 * 1024]);
+    for id in (1..0x7FFF_FFFF).step_by(2) {
+        let mut out = Vec::new();
+        frame::put_request_response(&mut out, id, &metadata, &data);
+        stream.write_all(&out)?;
+    }
+    Ok(())
+}
+
+fn fragments(address: SocketAddr, route: &str) -> io::Result<()> {
+    let mut stream = hello(address)?;
+    read_beside(&stream)?;
+    let metadata = frame::route_metadata(route);
+    let ids = || (1..2001).step_by(2);
+    for id in ids() {
+        let mut out = Vec::new();
+        frame::put_request_begin(&mut out, id, &metadata);
+        stream.write_all(&out)?;
+    }
+    let data = [b'x'; 1024];
+    loop {
+        for id in ids() {
+            let mut out = Vec::new();
+            frame::put_payload(&mut out, id, frame::NEXT | frame::FOLLOWS, &data, b"");
+            stream.write_all(&out)?;
+        }
+    }
+}
+
+fn keepalive(address: SocketAddr) -> io::Result<()> {
+    let mut stream = hello(address)?;
+    let mut out = Vec::new();
+    (0..64).for_each(|_| frame::put_keepalive(&mut out, frame::RESPOND, &[b'x'; 100]));
+    loop {
+        stream.write_all(&out)?;
+    }
+}
+
+fn slow_reader(address: SocketAddr, route: &str) -> io::Result<()> {
+    let mut stream = hello(address)?;
+    let metadata = frame::route_metadata(route);
+    let mut wanted = 1_000_000_u64.to_be_bytes().to_vec();
+    wanted.extend(1024_u32.to_be_bytes());
+    for id in (1..64).step_by(2) {
+        let mut out = Vec::new();
+        frame::put_request_stream(&mut out, id, 0x7FFF_FFFF, &metadata, &wanted);
+        stream.write_all(&out)?;
+    }
+    let mut room = [0; 100];
+    loop {
+        if stream.read(&mut room)? == 0 {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
