@@ -44,7 +44,7 @@ fn main() {
         }));
         for (at, chain) in [(2, &chains[1]), (3, &chains[2])] {
             of[at].push(ns_per_call(|| {
-                black_box(chain.0.load().on_request(black_box(&request())));
+                let _ = black_box(chain.0.load().on_request(black_box(&request())));
             }));
         }
         // What a link does for a route whose verdict is remembered.

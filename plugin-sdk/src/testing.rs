@@ -250,13 +250,13 @@ impl TestCandidate {
     }
 }
 
+type HttpServer = Box<dyn Fn(&http::Request) -> HttpAnswer>;
 type HttpAnswer = Result<http::Response, http::Failure>;
 
 thread_local! {
     static CLOCK_MS: Cell<u64> = const { Cell::new(0) };
     static RANDOM: Cell<u64> = const { Cell::new(0) };
-    static HTTP: RefCell<Option<Box<dyn Fn(&http::Request) -> HttpAnswer>>> =
-        const { RefCell::new(None) };
+    static HTTP: RefCell<Option<HttpServer>> = const { RefCell::new(None) };
 }
 
 /// Milliseconds since 1970, for the imports `clock` and `kv`. Begins at 0.

@@ -19,6 +19,7 @@ mod faces;
 mod guard;
 mod handles;
 mod health;
+mod plugins;
 mod reply;
 mod serve;
 mod token;
@@ -28,4 +29,5 @@ mod tests;
 
 pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
+pub use plugins::{PluginDeed, PluginLoad};
 pub use token::{Token, TokenError};

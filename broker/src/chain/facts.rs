@@ -46,11 +46,9 @@ mod tests {
 
     #[test]
     fn a_principals_lists_are_attributes() {
-        let principal = Principal {
-            roles: vec!["admin".into(), "dev".into()],
-            organisations: vec!["acme".into()],
-            ..Principal::default()
-        };
+        let mut principal = Principal::anonymous();
+        principal.roles = vec!["admin".into(), "dev".into()];
+        principal.organisations = vec!["acme".into()];
         let metadata = BTreeMap::from([("zone".to_owned(), "eu".to_owned())]);
         let facts = CallerFacts {
             principal: &principal,

@@ -73,6 +73,7 @@ mod tests {
             power: 0,
             metadata: BTreeMap::from([("zone".into(), "eu".into())]),
             connected_at_ms: 0,
+            owner: None,
         };
         let registered = directory.register(app, Vec::new(), ()).unwrap();
         let _load = registered.instance.begin();

@@ -49,7 +49,7 @@ impl Link {
                 app: &self.app_name,
                 principal: &principal.subject,
                 facts: &chain::CallerFacts {
-                    principal: &principal,
+                    principal,
                     metadata: None,
                 },
                 ..chain::Caller::ANONYMOUS

@@ -21,10 +21,11 @@ fn app(uuid: &str) -> App {
         power: 1,
         metadata: Default::default(),
         connected_at_ms: 0,
+        owner: None,
     }
 }
 
-fn instances(count: usize) -> Vec<Arc<Instance<()>>> {
+pub(crate) fn instances(count: usize) -> Vec<Arc<Instance<()>>> {
     let directory = Directory::default();
     let register = |n| directory.register(app(&format!("u-{n}")), Vec::new(), ());
     (0..count).map(|n| register(n).unwrap().instance).collect()

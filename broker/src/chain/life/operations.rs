@@ -1,11 +1,13 @@
 //! What an operator can do to a plugin. Waits for compilation: never call it on a data-plane thread.
 
 use std::{
+    fs,
+    path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use jackfield_plugin_host::{Happening, PluginError};
+use jackfield_plugin_host::{Happening, Outline, PluginError};
 
 use super::{
     super::{LoadErrors, Loader, PluginState},
@@ -18,6 +20,19 @@ pub enum NewVersion {
     Component(Vec<u8>),
     /// One that is kept.
     Digest(String),
+}
+
+impl NewVersion {
+    /// The component in a file.
+    pub fn read(file: &Path) -> Result<Self, PluginError> {
+        let what = || format!("cannot be read from {}", file.display());
+        let io = |source| PluginError::Io {
+            what: what(),
+            source,
+        };
+        Outline::check_size(fs::metadata(file).map_err(io)?.len())?;
+        Ok(Self::Component(fs::read(file).map_err(io)?))
+    }
 }
 
 /// Why an operation changed nothing.
