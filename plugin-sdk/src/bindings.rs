@@ -1,37 +1,123 @@
 //! What the WIT package says, generated. Plugins never see it.
+//!
+//! The interfaces that several hooks use are generated once, so that their types are the same everywhere.
 
 #[allow(unreachable_pub, reason = "generated")]
-pub mod lifecycle {
+pub mod shared {
     wit_bindgen::generate!({
         path: "../wit",
-        world: "with-lifecycle",
-        pub_export_macro: true,
-        export_macro_name: "export_lifecycle",
-        default_bindings_module: "jackfield_plugin_sdk::expansion::lifecycle",
-    });
-}
-
-#[allow(unreachable_pub, reason = "generated")]
-pub mod routing_filter {
-    wit_bindgen::generate!({
-        path: "../wit",
-        world: "with-routing-filter",
-        pub_export_macro: true,
-        export_macro_name: "export_routing_filter",
-        default_bindings_module: "jackfield_plugin_sdk::expansion::routing_filter",
+        inline: "
+            package jackfield:sdk;
+            world shared {
+                import jackfield:plugin/message@0.1.0-draft;
+                import jackfield:plugin/apps@0.1.0-draft;
+                import jackfield:plugin/request@0.1.0-draft;
+                import jackfield:plugin/candidates@0.1.0-draft;
+            }
+        ",
+        world: "jackfield:sdk/shared",
+        generate_all,
         additional_derives: [PartialEq, Eq],
         additional_derives_ignore: ["call", "traits"],
     });
 }
 
-pub(crate) mod names {
-    wit_bindgen::generate!({ path: "../wit", world: "with-names" });
+/// A hook: its world, the macro that exports it, what it shares with others.
+macro_rules! hook {
+    ($module:ident, $world:literal, $export:literal, $path:literal { $($share:literal: $with:ident),* }) => {
+        #[allow(unreachable_pub, reason = "generated")]
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: "../wit",
+                world: $world,
+                pub_export_macro: true,
+                export_macro_name: $export,
+                default_bindings_module: $path,
+                with: { $($share: crate::bindings::shared::jackfield::plugin::$with),* },
+                additional_derives: [PartialEq, Eq],
+                additional_derives_ignore: ["rights"],
+            });
+        }
+    };
 }
 
-pub(crate) mod log {
-    wit_bindgen::generate!({ path: "../wit", world: "with-log" });
+hook!(lifecycle, "with-lifecycle", "export_lifecycle", "jackfield_plugin_sdk::expansion::lifecycle" {});
+hook!(
+    routing_filter,
+    "with-routing-filter",
+    "export_routing_filter",
+    "jackfield_plugin_sdk::expansion::routing_filter"
+    {
+        "jackfield:plugin/message@0.1.0-draft": message,
+        "jackfield:plugin/request@0.1.0-draft": request
+    }
+);
+hook!(
+    endpoint_selector,
+    "with-endpoint-selector",
+    "export_endpoint_selector",
+    "jackfield_plugin_sdk::expansion::endpoint_selector"
+    {
+        "jackfield:plugin/request@0.1.0-draft": request,
+        "jackfield:plugin/candidates@0.1.0-draft": candidates
+    }
+);
+hook!(
+    chaos,
+    "with-chaos",
+    "export_chaos",
+    "jackfield_plugin_sdk::expansion::chaos"
+    {
+        "jackfield:plugin/message@0.1.0-draft": message,
+        "jackfield:plugin/request@0.1.0-draft": request
+    }
+);
+hook!(
+    authenticator,
+    "with-authenticator",
+    "export_authenticator",
+    "jackfield_plugin_sdk::expansion::authenticator"
+    { "jackfield:plugin/message@0.1.0-draft": message }
+);
+hook!(
+    metrics_collector,
+    "with-metrics-collector",
+    "export_metrics_collector",
+    "jackfield_plugin_sdk::expansion::metrics_collector"
+    {
+        "jackfield:plugin/message@0.1.0-draft": message,
+        "jackfield:plugin/apps@0.1.0-draft": apps
+    }
+);
+hook!(
+    events,
+    "with-events",
+    "export_events",
+    "jackfield_plugin_sdk::expansion::events"
+    { "jackfield:plugin/apps@0.1.0-draft": apps }
+);
+
+/// An import: its world, what it shares with others.
+macro_rules! import {
+    ($module:ident, $world:literal { $($share:literal: $with:ident),* }) => {
+        #[allow(unreachable_pub, dead_code, reason = "generated")]
+        pub(crate) mod $module {
+            wit_bindgen::generate!({
+                path: "../wit",
+                world: $world,
+                with: { $($share: crate::bindings::shared::jackfield::plugin::$with),* },
+                additional_derives: [PartialEq, Eq],
+            });
+        }
+    };
 }
 
-pub(crate) mod metrics {
-    wit_bindgen::generate!({ path: "../wit", world: "with-metrics" });
-}
+import!(names, "with-names" {});
+import!(log, "with-log" {});
+import!(metrics, "with-metrics" {});
+import!(kv, "with-kv" {});
+import!(directory, "with-directory" { "jackfield:plugin/apps@0.1.0-draft": apps });
+import!(clock, "with-clock" {});
+import!(random, "with-random" {});
+import!(call, "with-call" { "jackfield:plugin/message@0.1.0-draft": message });
+import!(http, "with-http" {});

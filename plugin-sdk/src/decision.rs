@@ -1,8 +1,19 @@
 //! What a plugin decides, and short ways to say it.
 
-pub use crate::bindings::routing_filter::exports::jackfield::plugin::routing_filter::{
-    Decision, Payload, Refusal, Rewrite, Share, Verdict,
+pub use crate::bindings::{
+    routing_filter::exports::jackfield::plugin::routing_filter::{
+        Decision, Rewrite, Share, Verdict,
+    },
+    shared::jackfield::plugin::message::{Payload, Refusal},
 };
+
+impl Refusal {
+    /// 0x201 application error, 0x202 rejected, 0x204 invalid, or a code of your own from 0x301.
+    pub fn new(code: u32, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { code, text }
+    }
+}
 
 impl Decision {
     /// No opinion.
@@ -23,8 +34,7 @@ impl Decision {
     /// The caller gets an error: 0x201 application error, 0x202 rejected, 0x204 invalid, or a code
     /// of your own from 0x301.
     pub fn refuse(code: u32, text: impl Into<String>) -> Self {
-        let text = text.into();
-        Verdict::Refuse(Refusal { code, text }).into()
+        Verdict::Refuse(Refusal::new(code, text)).into()
     }
 
     /// The caller gets this reply. Request/response only.
@@ -71,6 +81,16 @@ impl Rewrite {
             version: None,
             endpoint: None,
             tags: Vec::new(),
+            sticky: None,
+        }
+    }
+
+    /// Whether the caller stays with one instance of the service.
+    #[must_use]
+    pub fn sticky(self, sticky: bool) -> Self {
+        Self {
+            sticky: Some(sticky),
+            ..self
         }
     }
 

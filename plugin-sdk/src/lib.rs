@@ -44,40 +44,45 @@
 //! that never logs needs no grant for `log`.
 
 mod bindings;
+mod candidates;
 mod decision;
+mod hooks;
 mod macros;
+mod plan;
 mod request;
 pub mod testing;
 
+pub mod auth;
+pub mod call;
+pub mod clock;
+pub mod directory;
+pub mod events;
+pub mod http;
+pub mod kv;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod random;
+pub mod scrape;
 
+pub use bindings::shared::jackfield::plugin::apps::{App, Service};
+pub use candidates::{Candidates, Selection};
 pub use decision::{Decision, Payload, Refusal, Rewrite, Share, Verdict};
+pub use hooks::{
+    Authenticator, Chaos, EndpointSelector, Events, MetricsCollector, Plugin, RoutingFilter,
+};
+pub use plan::{Cutting, Fault, Odds, Plan};
 pub use request::{Interaction, Key, Request};
-use serde::de::DeserializeOwned;
-
-/// The beginning of every instance; the interface `lifecycle`.
-pub trait Plugin: Sized + 'static {
-    /// What `[plugin.settings]` looks like. Deny unknown fields: a typo is then refused at load.
-    type Settings: DeserializeOwned;
-
-    /// Makes an instance. The message of a refusal is for the operator: which setting is wrong, and
-    /// what would be right. This is the place to intern names and to register metrics.
-    fn configure(settings: Self::Settings) -> Result<Self, String>;
-}
-
-/// Decides where a request goes; the interface `routing-filter`. Called on the data plane for the
-/// first frame of each request whose service fits the plugin's `match`.
-pub trait RoutingFilter: Plugin {
-    fn on_request(&self, request: &Request<'_>) -> Decision;
-}
 
 /// What `plugin!` expands to. Not for plugins.
 #[doc(hidden)]
 pub mod expansion {
     pub use crate::{
-        bindings::{lifecycle, routing_filter},
+        bindings::{
+            authenticator, chaos, endpoint_selector, events, lifecycle, metrics_collector,
+            routing_filter,
+        },
+        candidates::guest_candidates,
         request::guest_request,
     };
 

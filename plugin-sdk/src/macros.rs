@@ -3,6 +3,8 @@
 /// ```ignore
 /// plugin!(Canary: RoutingFilter);
 /// ```
+///
+/// The hooks are `RoutingFilter`, `EndpointSelector`, `Chaos`, `Authenticator`, `MetricsCollector` and `Events`.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty: $($hook:ident),+ $(,)?) => {
@@ -12,6 +14,11 @@ macro_rules! plugin {
             ::std::thread_local! {
                 static INSTANCE: ::std::cell::OnceCell<$plugin> =
                     const { ::std::cell::OnceCell::new() };
+            }
+
+            /// Runs a hook on the configured plugin.
+            fn with<R>(hook: impl ::std::ops::FnOnce(&$plugin) -> R) -> R {
+                INSTANCE.with(|cell| hook(cell.get().expect("the host configures before it calls")))
             }
 
             use $crate::expansion::lifecycle::exports::jackfield::plugin::lifecycle;
@@ -53,24 +60,124 @@ macro_rules! plugin {
                 call: &routing_filter::Call,
             ) -> routing_filter::Decision {
                 let request = $crate::expansion::guest_request(service, handler, traits, call);
-                INSTANCE.with(|cell| {
-                    let instance = cell.get().expect("the host configures before it calls");
-                    $crate::RoutingFilter::on_request(instance, &request)
-                })
+                with(|plugin| $crate::RoutingFilter::on_request(plugin, &request))
             }
         }
 
+        $crate::plugin!(@export routing_filter export_routing_filter on_request);
+    };
+    (@hook EndpointSelector) => {
+        use $crate::expansion::endpoint_selector::exports::jackfield::plugin::endpoint_selector;
+
+        impl endpoint_selector::Guest for Guest {
+            fn select(
+                service: u32,
+                handler: u32,
+                traits: endpoint_selector::Traits,
+                call: &endpoint_selector::Call,
+                count: u32,
+            ) -> endpoint_selector::Selection {
+                let request = $crate::expansion::guest_request(service, handler, traits, call);
+                let candidates = $crate::expansion::guest_candidates(count);
+                with(|plugin| $crate::EndpointSelector::select(plugin, &request, &candidates))
+            }
+        }
+
+        $crate::plugin!(@export endpoint_selector export_endpoint_selector select);
+    };
+    (@hook Chaos) => {
+        use $crate::expansion::chaos::exports::jackfield::plugin::chaos;
+
+        impl chaos::Guest for Guest {
+            fn disturb(
+                service: u32,
+                handler: u32,
+                traits: chaos::Traits,
+                call: &chaos::Call,
+            ) -> chaos::Plan {
+                let request = $crate::expansion::guest_request(service, handler, traits, call);
+                with(|plugin| $crate::Chaos::disturb(plugin, &request))
+            }
+        }
+
+        $crate::plugin!(@export chaos export_chaos disturb);
+    };
+    (@hook Authenticator) => {
+        use $crate::expansion::authenticator::exports::jackfield::plugin::authenticator;
+
+        impl authenticator::Guest for Guest {
+            fn authenticate(applicant: authenticator::Applicant) -> authenticator::Outcome {
+                with(|plugin| $crate::Authenticator::authenticate(plugin, &applicant))
+            }
+        }
+
+        $crate::plugin!(@export authenticator export_authenticator authenticate);
+    };
+    (@hook MetricsCollector) => {
+        use $crate::expansion::metrics_collector::exports::jackfield::plugin::metrics_collector;
+
+        impl metrics_collector::Guest for Guest {
+            fn greet(
+                app: metrics_collector::App,
+            ) -> ::std::option::Option<metrics_collector::Question> {
+                with(|plugin| $crate::MetricsCollector::greet(plugin, &app))
+            }
+
+            fn ask(
+                app: metrics_collector::App,
+                scrape: metrics_collector::Scrape,
+            ) -> ::std::option::Option<metrics_collector::Question> {
+                with(|plugin| $crate::MetricsCollector::ask(plugin, &app, &scrape))
+            }
+
+            fn read(
+                app: metrics_collector::App,
+                context: ::std::vec::Vec<u8>,
+                reply: metrics_collector::Payload,
+            ) -> ::std::result::Result<metrics_collector::Part, ::std::string::String> {
+                with(|plugin| $crate::MetricsCollector::read(plugin, &app, context, reply))
+            }
+
+            fn on_family(
+                app: metrics_collector::App,
+                family: metrics_collector::Family,
+            ) -> metrics_collector::Treatment {
+                with(|plugin| $crate::MetricsCollector::on_family(plugin, &app, &family))
+            }
+
+            fn on_push(
+                app: metrics_collector::App,
+                pushed: metrics_collector::Payload,
+            ) -> ::std::result::Result<
+                ::std::option::Option<metrics_collector::Part>,
+                ::std::string::String,
+            > {
+                with(|plugin| $crate::MetricsCollector::on_push(plugin, &app, pushed))
+            }
+        }
+
+        $crate::plugin!(@export metrics_collector export_metrics_collector ask);
+    };
+    (@hook Events) => {
+        use $crate::expansion::events::exports::jackfield::plugin::events;
+
+        impl events::Guest for Guest {
+            fn on_events(events: ::std::vec::Vec<events::Event>, dropped: u64) {
+                with(|plugin| $crate::Events::on_events(plugin, events, dropped))
+            }
+        }
+
+        $crate::plugin!(@export events export_events on_events);
+    };
+    (@export $module:ident $export:ident $function:ident) => {
         #[cfg(not(target_family = "wasm"))]
-        const _: fn(
-            u32,
-            u32,
-            routing_filter::Traits,
-            &routing_filter::Call,
-        ) -> routing_filter::Decision = <Guest as routing_filter::Guest>::on_request;
+        const _: fn() = || {
+            let _ = <Guest as $module::Guest>::$function;
+        };
 
         #[cfg(target_family = "wasm")]
-        $crate::expansion::routing_filter::export_routing_filter!(
-            Guest with_types_in $crate::expansion::routing_filter
+        $crate::expansion::$module::$export!(
+            Guest with_types_in $crate::expansion::$module
         );
     };
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::{
-    bindings::routing_filter::jackfield::plugin::request::{Call, HashKey, Traits},
+    bindings::shared::jackfield::plugin::request::{Call, HashKey, Traits},
     testing::TestRequest,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 pub struct Request<'a> {
     asked: Asked<'a>,
     interaction: Interaction,
-    sticky: bool,
+    traits: Traits,
     service: u32,
     handler: u32,
 }
@@ -32,13 +32,17 @@ pub enum Interaction {
     Channel,
 }
 
-/// What tells callers apart for [`Request::stable_hash`]. In settings: `"app"`, `"principal"` or
-/// `"tag:NAME"`.
+/// What tells callers apart for [`Request::stable_hash`] and [`Request::key`]. In settings: `"app"`, `"instance"`,
+/// `"principal"`, `"address"` or `"tag:NAME"`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Key {
+    /// The name of the app.
     App,
+    /// The uuid of the app.
+    Instance,
     Principal,
+    Address,
     Tag(String),
 }
 
@@ -71,7 +75,27 @@ impl Request<'_> {
 
     /// The caller wants to stay with one instance of the service.
     pub const fn sticky(&self) -> bool {
-        self.sticky
+        self.traits.contains(Traits::STICKY)
+    }
+
+    /// The caller proved who it is. Free.
+    pub const fn is_authenticated(&self) -> bool {
+        self.traits.contains(Traits::AUTHENTICATED)
+    }
+
+    /// The route names a group. Free.
+    pub const fn has_group(&self) -> bool {
+        self.traits.contains(Traits::HAS_GROUP)
+    }
+
+    /// The route names a version. Free.
+    pub const fn has_version(&self) -> bool {
+        self.traits.contains(Traits::HAS_VERSION)
+    }
+
+    /// The route names an endpoint. Free.
+    pub const fn has_endpoint(&self) -> bool {
+        self.traits.contains(Traits::HAS_ENDPOINT)
     }
 
     getters! {
@@ -85,6 +109,10 @@ impl Request<'_> {
         endpoint -> String;
         /// The app that calls; empty when anonymous.
         app -> String;
+        /// The uuid of the app that calls; empty when anonymous.
+        instance -> String;
+        /// The IP address the caller is seen under; empty when it has none.
+        address -> String;
         /// Whom the caller proved to be; empty when anonymous.
         principal -> String;
         /// The raw composite metadata. A decision that read it is never remembered.
@@ -120,12 +148,65 @@ impl Request<'_> {
         }
     }
 
+    pub fn app_is(&self, name: &str) -> bool {
+        match self.asked {
+            Asked::Host(call) => call.app_is(name),
+            Asked::Test(test) => test.app == name,
+        }
+    }
+
+    /// What the app that calls says about itself.
+    pub fn app_metadata(&self, key: &str) -> Option<String> {
+        match self.asked {
+            Asked::Host(call) => call.app_metadata(key),
+            Asked::Test(test) => test.app_metadata_value(key).map(str::to_owned),
+        }
+    }
+
+    /// Whether the caller's principal has an attribute with this value.
+    pub fn principal_has(&self, key: &str, value: &str) -> bool {
+        match self.asked {
+            Asked::Host(call) => call.principal_has(key, value),
+            Asked::Test(test) => test.attributes(key).any(|held| held == value),
+        }
+    }
+
+    /// The first value of an attribute of the caller's principal.
+    pub fn principal_attribute(&self, key: &str) -> Option<String> {
+        match self.asked {
+            Asked::Host(call) => call.principal_attribute(key),
+            Asked::Test(test) => test.attributes(key).next().map(str::to_owned),
+        }
+    }
+
+    /// The first entry of the metadata with this MIME type. A decision that read it is never remembered.
+    pub fn entry(&self, mime: &str) -> Option<Vec<u8>> {
+        match self.asked {
+            Asked::Host(call) => call.entry(mime),
+            Asked::Test(test) => test.entry_value(mime).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The caller's key itself; none when there is no such key.
+    pub fn key(&self, by: &Key) -> Option<String> {
+        let key = match by {
+            Key::App => self.app(),
+            Key::Instance => self.instance(),
+            Key::Principal => self.principal(),
+            Key::Address => self.address(),
+            Key::Tag(key) => self.tag(key)?,
+        };
+        (!key.is_empty()).then_some(key)
+    }
+
     /// The same number for the same key, everywhere and always; none when there is no such key.
     pub fn stable_hash(&self, by: &Key) -> Option<u64> {
         match self.asked {
             Asked::Host(call) => call.stable_hash(&match by {
                 Key::App => HashKey::App,
+                Key::Instance => HashKey::Instance,
                 Key::Principal => HashKey::Principal,
+                Key::Address => HashKey::Address,
                 Key::Tag(key) => HashKey::Tag(key.clone()),
             }),
             Asked::Test(test) => test.stable_hash(by),
@@ -139,10 +220,12 @@ impl TryFrom<String> for Key {
     fn try_from(text: String) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "app" => Ok(Self::App),
+            None if text == "instance" => Ok(Self::Instance),
             None if text == "principal" => Ok(Self::Principal),
+            None if text == "address" => Ok(Self::Address),
             Some(("tag", key)) if !key.is_empty() => Ok(Self::Tag(key.to_owned())),
             _ => Err(format!(
-                "`{text}` is no key; use `app`, `principal` or `tag:NAME`"
+                "`{text}` is no key; use `app`, `instance`, `principal`, `address` or `tag:NAME`"
             )),
         }
     }
@@ -160,11 +243,10 @@ pub const fn guest_request(service: u32, handler: u32, traits: Traits, call: &Ca
     } else {
         Interaction::Channel
     };
-    let sticky = traits.contains(Traits::STICKY);
     Request {
         asked: Asked::Host(call),
         interaction,
-        sticky,
+        traits,
         service,
         handler,
     }
@@ -172,10 +254,22 @@ pub const fn guest_request(service: u32, handler: u32, traits: Traits, call: &Ca
 
 /// A request of a test.
 pub(crate) fn test_request(test: &TestRequest) -> Request<'_> {
+    let mut traits = Traits::empty();
+    for (holds, flag) in [
+        (test.sticky, Traits::STICKY),
+        (!test.principal.is_empty(), Traits::AUTHENTICATED),
+        (!test.group.is_empty(), Traits::HAS_GROUP),
+        (!test.version.is_empty(), Traits::HAS_VERSION),
+        (!test.endpoint.is_empty(), Traits::HAS_ENDPOINT),
+    ] {
+        if holds {
+            traits |= flag;
+        }
+    }
     Request {
         asked: Asked::Test(test),
         interaction: test.interaction,
-        sticky: test.sticky,
+        traits,
         service: crate::names::known_service(&test.service),
         handler: crate::names::known_handler(&test.service, &test.method),
     }

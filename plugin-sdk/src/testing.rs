@@ -1,9 +1,14 @@
 //! Unit tests of plugins on the host: no broker, no Wasm.
 //!
-//! Names, log lines and metrics work here too: names are per thread, and each test has a thread of
+//! Imports work here too. Names, `kv` and the clock are per thread, and each test has a thread of
 //! its own; lines go to standard error; numbers go nowhere.
 
-use crate::{Decision, Interaction, Key, Plugin, RoutingFilter, request::test_request};
+use std::cell::{Cell, RefCell};
+
+use crate::{
+    Chaos, Decision, EndpointSelector, Interaction, Key, Plan, Plugin, RoutingFilter, Selection,
+    candidates::test_candidates, http, request::test_request,
+};
 
 /// A plugin with these settings, as the host would make it.
 pub fn configured<P: Plugin>(json: &str) -> Result<P, String> {
@@ -21,9 +26,14 @@ pub struct TestRequest {
     pub(crate) version: String,
     pub(crate) endpoint: String,
     pub(crate) app: String,
+    pub(crate) instance: String,
+    pub(crate) address: String,
     pub(crate) principal: String,
     pub(crate) metadata: Vec<u8>,
     tags: Vec<(String, String)>,
+    app_metadata: Vec<(String, String)>,
+    attributes: Vec<(String, String)>,
+    entries: Vec<(String, Vec<u8>)>,
 }
 
 impl TestRequest {
@@ -38,15 +48,67 @@ impl TestRequest {
             version: String::new(),
             endpoint: String::new(),
             app: String::new(),
+            instance: String::new(),
+            address: String::new(),
             principal: String::new(),
             metadata: Vec::new(),
             tags: Vec::new(),
+            app_metadata: Vec::new(),
+            attributes: Vec::new(),
+            entries: Vec::new(),
         }
     }
 
     /// What the plugin decides.
     pub fn ask(&self, plugin: &impl RoutingFilter) -> Decision {
         plugin.on_request(&test_request(self))
+    }
+
+    /// Which of these the plugin chooses.
+    pub fn select(&self, plugin: &impl EndpointSelector, among: &[TestCandidate]) -> Selection {
+        plugin.select(&test_request(self), &test_candidates(among))
+    }
+
+    /// What the plugin wants to go wrong.
+    pub fn disturb(&self, plugin: &impl Chaos) -> Plan {
+        plugin.disturb(&test_request(self))
+    }
+
+    #[must_use]
+    pub fn instance(self, uuid: &str) -> Self {
+        Self {
+            instance: uuid.into(),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn address(self, address: &str) -> Self {
+        Self {
+            address: address.into(),
+            ..self
+        }
+    }
+
+    /// What the app that calls says about itself.
+    #[must_use]
+    pub fn app_metadata(mut self, key: &str, value: &str) -> Self {
+        self.app_metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// Of the caller's principal; a key may be given more than once.
+    #[must_use]
+    pub fn attribute(mut self, key: &str, value: &str) -> Self {
+        self.attributes.push((key.into(), value.into()));
+        self
+    }
+
+    /// An entry of the metadata.
+    #[must_use]
+    pub fn entry(mut self, mime: &str, content: &[u8]) -> Self {
+        self.entries.push((mime.into(), content.into()));
+        self
     }
 
     #[must_use]
@@ -124,14 +186,103 @@ impl TestRequest {
         Some(&tag.1)
     }
 
+    pub(crate) fn app_metadata_value(&self, key: &str) -> Option<&str> {
+        let value = self.app_metadata.iter().find(|(known, _)| known == key)?;
+        Some(&value.1)
+    }
+
+    pub(crate) fn attributes(&self, key: &str) -> impl Iterator<Item = &str> {
+        let values = self
+            .attributes
+            .iter()
+            .filter(move |(known, _)| known == key);
+        values.map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn entry_value(&self, mime: &str) -> Option<&[u8]> {
+        let entry = self.entries.iter().find(|(known, _)| known == mime)?;
+        Some(&entry.1)
+    }
+
     pub(crate) fn stable_hash(&self, by: &Key) -> Option<u64> {
         let key = match by {
             Key::App => Some(&*self.app),
+            Key::Instance => Some(&*self.instance),
             Key::Principal => Some(&*self.principal),
+            Key::Address => Some(&*self.address),
             Key::Tag(key) => self.tag_value(key),
         };
         key.filter(|key| !key.is_empty()).map(stable_hash)
     }
+}
+
+/// An instance that could take a request.
+#[derive(Clone, Debug, Default)]
+pub struct TestCandidate {
+    pub(crate) app: String,
+    pub(crate) in_flight: u32,
+    tags: Vec<(String, String)>,
+}
+
+impl TestCandidate {
+    pub fn new(app: &str) -> Self {
+        Self {
+            app: app.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What it says about itself; `ip`, `uuid` and `id` too.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.tags.push((key.into(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn in_flight(self, in_flight: u32) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    pub(crate) fn tag(&self, key: &str) -> Option<String> {
+        let tag = self.tags.iter().find(|(known, _)| known == key)?;
+        Some(tag.1.clone())
+    }
+}
+
+type HttpServer = Box<dyn Fn(&http::Request) -> HttpAnswer>;
+type HttpAnswer = Result<http::Response, http::Failure>;
+
+thread_local! {
+    static CLOCK_MS: Cell<u64> = const { Cell::new(0) };
+    static RANDOM: Cell<u64> = const { Cell::new(0) };
+    static HTTP: RefCell<Option<HttpServer>> = const { RefCell::new(None) };
+}
+
+/// Milliseconds since 1970, for the imports `clock` and `kv`. Begins at 0.
+pub fn set_clock(unix_ms: u64) {
+    CLOCK_MS.set(unix_ms);
+}
+
+pub(crate) fn clock_ms() -> u64 {
+    CLOCK_MS.get()
+}
+
+pub(crate) fn next_random() -> u64 {
+    RANDOM.set(RANDOM.get().wrapping_add(1));
+    stable_hash(&RANDOM.get().to_string())
+}
+
+/// What the import `http` answers from now on. Before that, everything is denied.
+pub fn answer_http(answer: impl Fn(&http::Request) -> HttpAnswer + 'static) {
+    HTTP.set(Some(Box::new(answer)));
+}
+
+pub(crate) fn http_answer(request: &http::Request) -> HttpAnswer {
+    HTTP.with_borrow(|answer| match answer {
+        Some(answer) => answer(request),
+        None => Err(http::Failure::Denied("this is a test".into())),
+    })
 }
 
 /// As the contract defines it: FNV-1a (64 bit), then the finaliser of MurmurHash3.

@@ -3,8 +3,6 @@
 //! A guest reads it through a handle while it runs on this very thread, so the call lies in a scoped thread-local:
 //! nothing is copied for a guest that does not ask, and nothing outlives the call.
 
-use std::cell::Cell;
-
 use scoped_tls_hkt::scoped_thread_local;
 
 /// How a request talks.
@@ -16,9 +14,64 @@ pub enum Interaction {
     Channel,
 }
 
-/// The tags of a route, looked up only when a guest asks.
-pub trait Tags {
-    fn value(&self, key: &str) -> Option<&str>;
+/// What is found in a request's metadata, looked up only when a guest asks.
+pub trait Entries {
+    /// The value of a tag of the route, as rewritten so far.
+    fn tag(&self, key: &str) -> Option<&str>;
+    /// The first entry of this MIME type, as the caller wrote it.
+    fn entry(&self, mime: &str) -> Option<&[u8]>;
+}
+
+/// What is known about a caller beside its names, looked up only when a guest asks.
+pub trait Facts {
+    /// What the app says about itself.
+    fn metadata(&self, key: &str) -> Option<&str>;
+    /// Whether the principal has this attribute with this value.
+    fn has(&self, key: &str, value: &str) -> bool;
+    /// The first value of an attribute of the principal.
+    fn attribute(&self, key: &str) -> Option<&str>;
+}
+
+/// Nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFacts;
+
+impl Facts for NoFacts {
+    fn metadata(&self, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn has(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn attribute(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+/// Who calls. Empty text means: is not known.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The name of the app.
+    pub app: &'a str,
+    /// The uuid of the app.
+    pub instance: &'a str,
+    /// The IP address it is seen under.
+    pub address: &'a str,
+    /// Whom it proved to be.
+    pub principal: &'a str,
+    pub facts: &'a (dyn Facts + 'a),
+}
+
+impl Caller<'_> {
+    pub const ANONYMOUS: Self = Caller {
+        app: "",
+        instance: "",
+        address: "",
+        principal: "",
+        facts: &NoFacts,
+    };
 }
 
 /// One request, as plugins see it. Empty text means: has none.
@@ -31,38 +84,40 @@ pub struct Call<'a> {
     pub method: &'a str,
     pub version: &'a str,
     pub endpoint: &'a str,
-    pub tags: &'a (dyn Tags + 'a),
-    pub app: &'a str,
-    pub principal: &'a str,
+    pub entries: &'a (dyn Entries + 'a),
+    pub caller: Caller<'a>,
     /// The composite metadata as the caller wrote it.
     pub metadata: &'a [u8],
 }
 
-/// What the guest has looked at that is neither its route nor its connection.
-#[derive(Default)]
-pub(crate) struct Reads(Cell<bool>);
+/// Who could take a request, by index. Nothing is asked beyond [`Candidates::len`].
+pub trait Candidates {
+    fn len(&self) -> usize;
+    fn uuid(&self, index: usize) -> String;
+    fn app(&self, index: usize) -> String;
+    fn ip(&self, index: usize) -> String;
+    fn tag(&self, index: usize, key: &str) -> Option<String>;
+    /// Whether it fits one endpoint rule `key:value`.
+    fn has(&self, index: usize, key: &str, value: &str) -> bool;
+    fn power(&self, index: usize) -> u32;
+    fn in_flight(&self, index: usize) -> u32;
 
-impl Reads {
-    pub(crate) fn outside(&self) {
-        self.0.set(true);
-    }
-
-    pub(crate) fn any_outside(&self) -> bool {
-        self.0.get()
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct Lent<'a> {
     pub(crate) call: &'a Call<'a>,
-    pub(crate) reads: &'a Reads,
+    pub(crate) candidates: Option<&'a (dyn Candidates + 'a)>,
 }
 
 scoped_thread_local!(static LENT: for<'a> Lent<'a>);
 
 /// Runs `guest` with the call on loan.
-pub(crate) fn lend<R>(call: &Call<'_>, reads: &Reads, guest: impl FnOnce() -> R) -> R {
-    LENT.set(Lent { call, reads }, guest)
+pub(crate) fn lend<R>(lent: Lent<'_>, guest: impl FnOnce() -> R) -> R {
+    LENT.set(lent, guest)
 }
 
 /// The call on loan; none outside a hook, where no guest can hold a handle to one.

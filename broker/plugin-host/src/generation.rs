@@ -1,4 +1,4 @@
-//! One configured instance per data-plane thread.
+//! One configured instance per data-plane thread, for the hot hooks of a plugin.
 //!
 //! A call takes its thread's instance out of the cell and puts it back: an exchange, no lock. An
 //! empty cell (after a failure, or while somebody else holds the instance) is filled by making a
@@ -15,19 +15,10 @@ use std::{
 use crossbeam_utils::{CachePadded, atomic::AtomicCell};
 
 use crate::{
-    Call, Decision, HostCalls, Limits, Plugin, PluginError, engine::TICK, instance::Instance,
+    Call, Candidates, Decision, Plan, Plugin, PluginError, Selection, Settings,
+    engine::TICK,
+    instance::{HotExports, Instance},
 };
-
-/// How a plugin is to run.
-#[derive(Clone)]
-pub struct Settings {
-    /// The plugin's name: for its log lines, its metrics and its errors.
-    pub name: Arc<str>,
-    /// `[plugin.settings]` as JSON text.
-    pub json: Arc<str>,
-    pub limits: Limits,
-    pub host: Arc<dyn HostCalls>,
-}
 
 /// A plugin, configured, on every data-plane thread.
 pub struct Generation {
@@ -43,8 +34,8 @@ type Cell = CachePadded<AtomicCell<Option<Box<Instance>>>>;
 
 /// What one call came to.
 #[derive(Debug)]
-pub struct Outcome {
-    pub decision: Result<Decision, PluginError>,
+pub struct Outcome<T> {
+    pub decision: Result<T, PluginError>,
     /// Wall time, a new start included.
     pub took: Duration,
     /// CPU time, to be counted against the chain's deadline.
@@ -52,7 +43,7 @@ pub struct Outcome {
 }
 
 /// CPU time for a first start: the interpreters of some languages need a while.
-const START_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Generation {
     /// Makes a trial instance, then one for each thread. The trial decides whether the plugin
@@ -82,16 +73,83 @@ impl Generation {
     }
 
     /// Asks the hook `routing-filter`, on the instance of this thread.
-    pub fn on_request(&self, thread: usize, call: &Call<'_>, deadline: Duration) -> Outcome {
+    pub fn on_request(
+        &self,
+        thread: usize,
+        call: &Call<'_>,
+        deadline: Duration,
+    ) -> Outcome<Decision> {
+        self.ask(thread, deadline, |instance, deadline| {
+            instance.on_request(call, deadline)
+        })
+    }
+
+    /// Asks the hook `endpoint-selector`, on the instance of this thread.
+    pub fn select(
+        &self,
+        thread: usize,
+        call: &Call<'_>,
+        candidates: &dyn Candidates,
+        deadline: Duration,
+    ) -> Outcome<Selection> {
+        self.ask(thread, deadline, |instance, deadline| {
+            instance.select(call, candidates, deadline)
+        })
+    }
+
+    /// Asks the hook `chaos`, on the instance of this thread.
+    pub fn disturb(&self, thread: usize, call: &Call<'_>, deadline: Duration) -> Outcome<Plan> {
+        self.ask(thread, deadline, |instance, deadline| {
+            instance.disturb(call, deadline)
+        })
+    }
+
+    /// As `on_request`, on an instance of its own, for a look whether the plugin works again.
+    pub fn probe_on_request(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
+        self.start()?
+            .on_request(call, self.settings.limits.deadline)
+    }
+
+    /// As `select`, on an instance of its own.
+    pub fn probe_select(
+        &self,
+        call: &Call<'_>,
+        candidates: &dyn Candidates,
+    ) -> Result<Selection, PluginError> {
+        self.start()?
+            .select(call, candidates, self.settings.limits.deadline)
+    }
+
+    /// As `disturb`, on an instance of its own.
+    pub fn probe_disturb(&self, call: &Call<'_>) -> Result<Plan, PluginError> {
+        self.start()?.disturb(call, self.settings.limits.deadline)
+    }
+
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// Linear memory of all its instances, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    fn ask<T>(
+        &self,
+        thread: usize,
+        deadline: Duration,
+        hook: impl FnOnce(&mut Instance, Duration) -> Result<T, PluginError>,
+    ) -> Outcome<T> {
         let begun = Instant::now();
-        let cell = &self.cells[thread % self.cells.len()];
+        // Threads are numbered from 0; a division would cost more than this.
+        let cell = self.cells.get(thread).unwrap_or(&self.cells[0]);
         let taken = match cell.take() {
             Some(instance) => Ok(instance),
             None => self.start().map(Box::new),
         };
         let mut ticked = None;
         let decision = taken.and_then(|mut instance| {
-            let decided = instance.on_request(call, deadline.min(self.settings.limits.deadline));
+            let decided = hook(&mut instance, deadline.min(self.settings.limits.deadline));
             ticked = instance.spent();
             // An answer that makes no sense comes from a guest that ended its call in order.
             if matches!(decided, Ok(_) | Err(PluginError::Answer(_))) {
@@ -109,30 +167,18 @@ impl Generation {
         }
     }
 
-    /// The same on an instance of its own, for a look whether the plugin works again.
-    pub fn probe(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
-        self.start()?
-            .on_request(call, self.settings.limits.deadline)
-    }
-
-    pub fn plugin(&self) -> &Plugin {
-        &self.plugin
-    }
-
-    /// Linear memory of all its instances, in bytes.
-    pub fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
-    }
-
     fn start(&self) -> Result<Instance, PluginError> {
+        let memory = Arc::clone(&self.memory);
         Instance::new(
-            &self.plugin.exports,
-            Arc::clone(&self.settings.name),
-            Arc::clone(&self.settings.host),
-            self.settings.limits,
-            Arc::clone(&self.memory),
-            &self.settings.json,
+            self.exports()?,
+            &self.settings,
+            memory,
             self.restart_deadline,
         )
+    }
+
+    fn exports(&self) -> Result<&HotExports, PluginError> {
+        let absent = || PluginError::Unavailable("implements no hot hook".into());
+        self.plugin.hot.as_ref().ok_or_else(absent)
     }
 }

@@ -1,4 +1,4 @@
-//! One instance of a plugin: a store, its guest, and what it may take.
+//! One instance of a plugin for its hot hooks: a store, its guest, and what it may take.
 //!
 //! An instance whose call failed must be dropped: the guest may be half way through a change.
 
@@ -13,97 +13,104 @@ use wasmtime::{
 };
 
 use crate::{
-    Call, Decision, HostCalls, PluginError,
+    Call, Candidates, Decision, Hook, Interaction, Outline, Plan, PluginError, Selection, Settings,
     bindings::{
-        lifecycle::{WithLifecycle, WithLifecycleIndices},
-        routing_filter::{
-            WithRoutingFilter, WithRoutingFilterIndices, jackfield::plugin::request::Traits,
-        },
+        CallHandle,
+        chaos::{WithChaos, WithChaosIndices},
+        endpoint_selector::{WithEndpointSelector, WithEndpointSelectorIndices},
+        lifecycle::WithLifecycleIndices,
+        routing_filter::{WithRoutingFilter, WithRoutingFilterIndices},
+        shared::jackfield::plugin::request::Traits,
     },
-    call::{Interaction, Reads, lend},
-    imports::{Counter, Gauge},
-    limits::{CpuLimit, MemoryLimit},
-    names::Names,
-    verdict::checked,
+    call::{Lent, lend},
+    fault,
+    limits::CpuLimit,
+    selection,
+    state::{State, arm, fault as explained, first_line, store},
+    verdict,
 };
 
-/// What one instance may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The guest's own CPU time, per call.
-    pub deadline: Duration,
-    /// Linear memory, in bytes.
-    pub memory: u64,
-}
-
-/// What the guest's imports work on.
-pub(crate) struct State {
-    pub(crate) plugin: Arc<str>,
-    pub(crate) host: Arc<dyn HostCalls>,
-    pub(crate) names: Names,
-    pub(crate) counters: Vec<Arc<dyn Counter>>,
-    pub(crate) gauges: Vec<Arc<dyn Gauge>>,
-    memory: MemoryLimit,
-    cpu: CpuLimit,
-}
-
-/// Bytes a guest may hand over in one call or return. A list of many views of the same bytes is a
-/// cheap way to make the host allocate; this is what bounds it.
 const LIFTED_BYTES_MAX: usize = 4 << 20;
 
-/// What instances of a plugin are made from: its linked component, and where its exports are.
-pub(crate) struct Exports {
+/// What instances are made from: the linked component, and where its exports are.
+pub(crate) struct HotExports {
     linked: InstancePre<State>,
     lifecycle: WithLifecycleIndices,
-    filter: WithRoutingFilterIndices,
+    filter: Option<WithRoutingFilterIndices>,
+    selector: Option<WithEndpointSelectorIndices>,
+    chaos: Option<WithChaosIndices>,
 }
 
-impl Exports {
+impl HotExports {
     /// Checks the types of the exports.
-    pub(crate) fn of(linked: InstancePre<State>) -> Result<Self, PluginError> {
-        let lifecycle = WithLifecycleIndices::new(&linked).map_err(PluginError::mismatch)?;
-        let filter = WithRoutingFilterIndices::new(&linked).map_err(PluginError::mismatch)?;
-        Ok(Self {
-            linked,
-            lifecycle,
-            filter,
-        })
+    pub(crate) fn of(linked: InstancePre<State>, outline: &Outline) -> Result<Self, PluginError> {
+        let has = |hook| outline.hooks.contains(&hook).then_some(&linked);
+        let checked = (|| {
+            Ok(Self {
+                lifecycle: WithLifecycleIndices::new(&linked)?,
+                filter: has(Hook::RoutingFilter)
+                    .map(WithRoutingFilterIndices::new)
+                    .transpose()?,
+                selector: has(Hook::EndpointSelector)
+                    .map(WithEndpointSelectorIndices::new)
+                    .transpose()?,
+                chaos: has(Hook::Chaos).map(WithChaosIndices::new).transpose()?,
+                linked: linked.clone(),
+            })
+        })();
+        checked.map_err(PluginError::mismatch)
     }
 }
 
 pub(crate) struct Instance {
     store: Store<State>,
-    filter: WithRoutingFilter,
+    filter: Option<WithRoutingFilter>,
+    selector: Option<WithEndpointSelector>,
+    chaos: Option<WithChaos>,
 }
 
 impl Instance {
     /// Instantiates and configures, both within `deadline`.
     pub(crate) fn new(
-        exports: &Exports,
-        name: Arc<str>,
-        host: Arc<dyn HostCalls>,
-        limits: Limits,
+        exports: &HotExports,
+        settings: &Settings,
         memory_gauge: Arc<AtomicU64>,
-        settings: &str,
         deadline: Duration,
     ) -> Result<Self, PluginError> {
-        let state = State {
-            plugin: name,
-            host,
-            names: Names::default(),
-            counters: Vec::new(),
-            gauges: Vec::new(),
-            memory: MemoryLimit::new(limits.memory, memory_gauge),
-            cpu: CpuLimit::default(),
-        };
-        let mut store = Store::new(exports.linked.engine(), state);
-        store.limiter(|state| &mut state.memory);
-        store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
-        store.set_hostcall_fuel(LIFTED_BYTES_MAX);
+        let cpu = CpuLimit::default();
+        let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);
+        let mut store = store(exports.linked.engine(), state);
         arm(&mut store, deadline);
-        let (filter, configured) = start(exports, &mut store, settings)?;
-        configured.map_err(|message| PluginError::Refused(first_line(&message)))?;
-        Ok(Self { store, filter })
+        let linked = exports.linked.instantiate(&mut store);
+        let instance = linked.map_err(|error| explained(&mut store, &error))?;
+        let lifecycle = exports.lifecycle.load(&mut store, &instance);
+        let lifecycle = lifecycle.map_err(PluginError::mismatch)?;
+        let lifecycle = lifecycle.jackfield_plugin_lifecycle();
+        let configured = lifecycle.call_configure(&mut store, &settings.json);
+        configured
+            .map_err(|error| explained(&mut store, &error))?
+            .map_err(|message| PluginError::Refused(first_line(&message)))?;
+        let mut loaded = || {
+            let filter = exports.filter.as_ref();
+            let selector = exports.selector.as_ref();
+            let chaos = exports.chaos.as_ref();
+            wasmtime::error::Ok((
+                filter
+                    .map(|it| it.load(&mut store, &instance))
+                    .transpose()?,
+                { selector }
+                    .map(|it| it.load(&mut store, &instance))
+                    .transpose()?,
+                chaos.map(|it| it.load(&mut store, &instance)).transpose()?,
+            ))
+        };
+        let (filter, selector, chaos) = loaded().map_err(PluginError::mismatch)?;
+        Ok(Self {
+            store,
+            filter,
+            selector,
+            chaos,
+        })
     }
 
     /// One call of the hook `routing-filter`.
@@ -112,101 +119,120 @@ impl Instance {
         call: &Call<'_>,
         deadline: Duration,
     ) -> Result<Decision, PluginError> {
-        arm(&mut self.store, deadline);
-        let names = &self.store.data().names;
-        let service = names.service(call.service);
-        let handler = names.handler(call.service, call.method);
-        let reads = Reads::default();
-        let decided = lend(call, &reads, || {
-            self.filter
-                .jackfield_plugin_routing_filter()
-                .call_on_request(
-                    &mut self.store,
-                    service,
-                    handler,
-                    traits(call),
-                    Resource::new_borrow(0),
-                )
-        });
-        let decision = decided.map_err(|error| fault(&mut self.store, &error))?;
-        let verdict = checked(decision.verdict, call.interaction)
-            .map_err(|why| PluginError::Answer(why.to_owned()))?;
+        let filter = self.filter.as_ref().ok_or_else(absent)?;
+        let hook = filter.jackfield_plugin_routing_filter();
+        let lent = Lent {
+            call,
+            candidates: None,
+        };
+        let decision = ask(&mut self.store, lent, deadline, |store, it| {
+            hook.call_on_request(store, it.service, it.handler, it.traits, it.handle)
+        })?;
+        let verdict = verdict::checked(decision.verdict, call.interaction).map_err(nonsense)?;
         Ok(Decision {
             verdict,
-            remember: decision.remember && !reads.any_outside(),
+            remember: decision.remember && !self.store.data().has_read_outside(),
+        })
+    }
+
+    /// One call of the hook `endpoint-selector`.
+    pub(crate) fn select(
+        &mut self,
+        call: &Call<'_>,
+        candidates: &dyn Candidates,
+        deadline: Duration,
+    ) -> Result<Selection, PluginError> {
+        let selector = self.selector.as_ref().ok_or_else(absent)?;
+        let hook = selector.jackfield_plugin_endpoint_selector();
+        let count = candidates.len();
+        let lent = Lent {
+            call,
+            candidates: Some(candidates),
+        };
+        let selected = ask(&mut self.store, lent, deadline, |store, it| {
+            let count = count as u32;
+            hook.call_select(store, it.service, it.handler, it.traits, it.handle, count)
+        })?;
+        selection::checked(selected, count).map_err(nonsense)
+    }
+
+    /// One call of the hook `chaos`.
+    pub(crate) fn disturb(
+        &mut self,
+        call: &Call<'_>,
+        deadline: Duration,
+    ) -> Result<Plan, PluginError> {
+        let chaos = self.chaos.as_ref().ok_or_else(absent)?;
+        let hook = chaos.jackfield_plugin_chaos();
+        let lent = Lent {
+            call,
+            candidates: None,
+        };
+        let plan = ask(&mut self.store, lent, deadline, |store, it| {
+            hook.call_disturb(store, it.service, it.handler, it.traits, it.handle)
+        })?;
+        Ok(Plan {
+            faults: fault::checked(plan.faults).map_err(nonsense)?,
+            remember: plan.remember && !self.store.data().has_read_outside(),
         })
     }
 
     /// CPU time of the last call, when it was long enough to be interrupted.
     pub(crate) fn spent(&self) -> Option<Duration> {
-        self.store.data().cpu.spent()
+        self.store.data().spent()
     }
 }
 
-fn arm(store: &mut Store<State>, deadline: Duration) {
-    store.data_mut().cpu.arm(deadline);
-    store.set_epoch_deadline(1);
+/// What every hot hook is given.
+struct Given {
+    service: u32,
+    handler: u32,
+    traits: Traits,
+    handle: Resource<CallHandle>,
 }
 
-type Configured = Result<(), String>;
-
-fn start(
-    exports: &Exports,
+fn ask<R>(
     store: &mut Store<State>,
-    settings: &str,
-) -> Result<(WithRoutingFilter, Configured), PluginError> {
-    let linked = exports.linked.instantiate(&mut *store);
-    let instance = linked.map_err(|error| fault(store, &error))?;
-    let lifecycle: WithLifecycle = exports
-        .lifecycle
-        .load(&mut *store, &instance)
-        .map_err(PluginError::mismatch)?;
-    let filter = exports
-        .filter
-        .load(&mut *store, &instance)
-        .map_err(PluginError::mismatch)?;
-    let lifecycle = lifecycle.jackfield_plugin_lifecycle();
-    let configured = lifecycle.call_configure(&mut *store, settings);
-    Ok((filter, configured.map_err(|error| fault(store, &error))?))
-}
-
-/// What the runtime's error means for the operator.
-fn fault(store: &mut Store<State>, error: &wasmtime::Error) -> PluginError {
-    let state = store.data_mut();
-    if let Some(limit) = state.cpu.killed() {
-        return PluginError::Deadline { limit };
-    }
-    if let Some((needed, limit)) = state.memory.take_refused() {
-        return PluginError::Memory { needed, limit };
-    }
-    let text = match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+    lent: Lent<'_>,
+    deadline: Duration,
+    hook: impl FnOnce(&mut Store<State>, Given) -> wasmtime::Result<R>,
+) -> Result<R, PluginError> {
+    arm(store, deadline);
+    let (call, names) = (lent.call, &store.data().names);
+    let given = Given {
+        service: names.service(call.service),
+        handler: names.handler(call.service, call.method),
+        traits: traits(call),
+        handle: Resource::new_borrow(0),
     };
-    if text.contains("fuel allocated for hostcalls") {
-        return PluginError::Trap(format!("it handed over more than {LIFTED_BYTES_MAX} bytes"));
-    }
-    PluginError::Trap(first_line(&text))
+    lend(lent, || hook(store, given)).map_err(|error| explained(store, &error))
 }
 
-const LINE_BYTES_MAX: usize = 500;
+fn absent() -> PluginError {
+    PluginError::Unavailable("does not implement the hook it was asked for".into())
+}
 
-/// Guest text goes to logs and terminals: one line, bounded, no control characters.
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line[..line.floor_char_boundary(LINE_BYTES_MAX)].replace(|c: char| c.is_control(), " ")
+fn nonsense(why: &str) -> PluginError {
+    PluginError::Answer(why.to_owned())
 }
 
 fn traits(call: &Call<'_>) -> Traits {
-    let interaction = match call.interaction {
+    let mut traits = match call.interaction {
         Interaction::RequestResponse => Traits::REQUEST_RESPONSE,
         Interaction::FireAndForget => Traits::FIRE_AND_FORGET,
         Interaction::Stream => Traits::REQUEST_STREAM,
         Interaction::Channel => Traits::REQUEST_CHANNEL,
     };
-    if call.sticky {
-        interaction | Traits::STICKY
-    } else {
-        interaction
+    for (holds, flag) in [
+        (call.sticky, Traits::STICKY),
+        (!call.caller.principal.is_empty(), Traits::AUTHENTICATED),
+        (!call.group.is_empty(), Traits::HAS_GROUP),
+        (!call.version.is_empty(), Traits::HAS_VERSION),
+        (!call.endpoint.is_empty(), Traits::HAS_ENDPOINT),
+    ] {
+        if holds {
+            traits |= flag;
+        }
     }
+    traits
 }

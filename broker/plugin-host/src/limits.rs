@@ -1,6 +1,8 @@
 //! What one instance may take: linear memory, all its memories together, and guest CPU time.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +12,15 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+/// What one instance may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The guest's own CPU time, per call.
+    pub deadline: Duration,
+    /// Linear memory, in bytes.
+    pub memory: u64,
+}
 
 /// Elements of all tables together; 8 bytes each.
 const TABLE_ELEMENTS_MAX: usize = 1 << 20;
@@ -89,13 +100,17 @@ impl Drop for MemoryLimit {
     }
 }
 
-/// Counts the guest's own CPU time. The thread's CPU clock is a system call, so it is read only
-/// when a tick interrupts the guest: the first tick starts the count, a later one ends it. A guest
-/// is killed between its deadline and two ticks after, and never for time it did not run.
+/// Counts the guest's own CPU time. The thread's CPU clock is a system call, so it is read only when a tick interrupts the
+/// guest, and a guest is never killed for time it did not run.
+///
+/// A hot call runs in one go: the first tick starts the count, a later one ends it, so it is killed between its deadline
+/// and two ticks after. A slow call is polled, and others run on the thread in between: [`Polls`] counts for it, and at
+/// each tick it lets them.
 #[derive(Default)]
 pub(crate) struct CpuLimit {
     limit: Duration,
     first_tick: Option<Duration>,
+    polls: Option<Arc<Polls>>,
     killed: bool,
 }
 
@@ -105,22 +120,39 @@ pub(crate) struct CpuLimit {
 pub(crate) struct Killed;
 
 impl CpuLimit {
+    /// For calls that are polled.
+    pub(crate) fn polled(polls: Arc<Polls>) -> Self {
+        Self {
+            polls: Some(polls),
+            ..Self::default()
+        }
+    }
+
     /// Before each call into the guest.
-    pub(crate) const fn arm(&mut self, limit: Duration) {
+    pub(crate) fn arm(&mut self, limit: Duration) {
         self.limit = limit;
         self.first_tick = None;
         self.killed = false;
+        if let Some(polls) = &self.polls {
+            polls.reset();
+        }
     }
 
     /// At each tick while the guest runs.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_cpu();
-        let start = *self.first_tick.get_or_insert(now);
-        if now.saturating_sub(start) >= self.limit {
+        let spent = match &self.polls {
+            Some(polls) => polls.spent(now),
+            None => now.saturating_sub(*self.first_tick.get_or_insert(now)),
+        };
+        if spent >= self.limit {
             self.killed = true;
             return Err(wasmtime::Error::new(Killed));
         }
-        Ok(UpdateDeadline::Continue(1))
+        Ok(match self.polls {
+            Some(_) => UpdateDeadline::Yield(1),
+            None => UpdateDeadline::Continue(1),
+        })
     }
 
     /// The limit that killed, if it did.
@@ -133,6 +165,53 @@ impl CpuLimit {
         self.first_tick
             .map(|start| thread_cpu().saturating_sub(start))
     }
+}
+
+/// CPU time over the polls of one future. Only one thread polls at a time, so nothing here needs to be one step.
+#[derive(Default)]
+pub(crate) struct Polls {
+    /// Nanoseconds in polls that have ended.
+    ended: AtomicU64,
+    /// The thread's CPU clock when the current poll began.
+    begun: AtomicU64,
+}
+
+impl Polls {
+    fn reset(&self) {
+        self.ended.store(0, Ordering::Relaxed);
+        self.begun.store(nanos(thread_cpu()), Ordering::Relaxed);
+    }
+
+    fn begin(&self) {
+        self.begun.store(nanos(thread_cpu()), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        let spent = nanos(self.spent(thread_cpu()));
+        self.ended.store(spent, Ordering::Relaxed);
+    }
+
+    fn spent(&self, now: Duration) -> Duration {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let poll = nanos(now).saturating_sub(begun);
+        Duration::from_nanos(self.ended.load(Ordering::Relaxed) + poll)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A future whose polls are counted.
+pub(crate) async fn counted<F: Future>(polls: Arc<Polls>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        polls.begin();
+        let polled = future.as_mut().poll(context);
+        polls.end();
+        polled
+    })
+    .await
 }
 
 fn thread_cpu() -> Duration {

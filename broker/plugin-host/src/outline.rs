@@ -17,19 +17,44 @@ pub const VERSION: &str = "0.1.0-draft";
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
 
 /// A hook that a component implements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
     RoutingFilter,
+    EndpointSelector,
+    Chaos,
+    Authenticator,
+    MetricsCollector,
+    Events,
 }
 
 impl Hook {
-    const ALL: [Self; 1] = [Self::RoutingFilter];
+    pub const ALL: [Self; 6] = [
+        Self::RoutingFilter,
+        Self::EndpointSelector,
+        Self::Chaos,
+        Self::Authenticator,
+        Self::MetricsCollector,
+        Self::Events,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::RoutingFilter => "routing-filter",
+            Self::EndpointSelector => "endpoint-selector",
+            Self::Chaos => "chaos",
+            Self::Authenticator => "authenticator",
+            Self::MetricsCollector => "metrics-collector",
+            Self::Events => "events",
         }
+    }
+
+    /// On the data plane, in the middle of a request; else on threads of its own.
+    pub const fn is_hot(self) -> bool {
+        matches!(
+            self,
+            Self::RoutingFilter | Self::EndpointSelector | Self::Chaos
+        )
     }
 }
 
@@ -39,21 +64,42 @@ impl Hook {
 pub enum Capability {
     Log,
     Metrics,
+    Kv,
+    Directory,
+    Clock,
+    Random,
+    Call,
+    Http,
 }
 
 impl Capability {
-    const ALL: [Self; 2] = [Self::Log, Self::Metrics];
+    pub const ALL: [Self; 8] = [
+        Self::Log,
+        Self::Metrics,
+        Self::Kv,
+        Self::Directory,
+        Self::Clock,
+        Self::Random,
+        Self::Call,
+        Self::Http,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Metrics => "metrics",
+            Self::Kv => "kv",
+            Self::Directory => "directory",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Call => "call",
+            Self::Http => "http",
         }
     }
 }
 
 /// Interfaces that every component may import.
-const FREE: [&str; 2] = ["names", "request"];
+const FREE: [&str; 5] = ["names", "request", "candidates", "message", "apps"];
 const LIFECYCLE: &str = "lifecycle";
 
 /// What a component says about itself.

@@ -3,7 +3,11 @@
 //! These are the inner values: bindings of every contract version map to them.
 
 use crate::{
-    bindings::routing_filter::exports::jackfield::plugin::routing_filter as wit, call::Interaction,
+    bindings::{
+        routing_filter::exports::jackfield::plugin::routing_filter as wit,
+        shared::jackfield::plugin::message,
+    },
+    call::Interaction,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Rewrite {
     pub endpoint: Option<String>,
     /// To be set; an empty value removes the tag.
     pub tags: Vec<(String, String)>,
+    /// Whether the caller stays with one instance.
+    pub sticky: Option<bool>,
 }
 
 impl Rewrite {
@@ -93,9 +99,7 @@ pub(crate) fn checked(
         wit::Verdict::Answer(_) if interaction != Interaction::RequestResponse => {
             return Err("it answers a request that is not request/response");
         }
-        wit::Verdict::Answer(wit::Payload { metadata, data }) => {
-            Verdict::Answer(Payload { metadata, data })
-        }
+        wit::Verdict::Answer(payload) => Verdict::Answer(payload.into()),
     })
 }
 
@@ -107,6 +111,7 @@ fn checked_rewrite(rewrite: wit::Rewrite) -> Result<Rewrite, &'static str> {
         version,
         endpoint,
         tags,
+        sticky,
     } = rewrite;
     let names = [&group, &service, &method, &version, &endpoint];
     if names
@@ -135,6 +140,7 @@ fn checked_rewrite(rewrite: wit::Rewrite) -> Result<Rewrite, &'static str> {
         version,
         endpoint,
         tags,
+        sticky,
     })
 }
 
@@ -160,14 +166,20 @@ fn checked_split(shares: Vec<wit::Share>) -> Result<Verdict, &'static str> {
     })
 }
 
-fn checked_refusal(refusal: wit::Refusal) -> Refusal {
-    let wit::Refusal { code, mut text } = refusal;
+pub(crate) fn checked_refusal(refusal: message::Refusal) -> Refusal {
+    let message::Refusal { code, mut text } = refusal;
     text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
     let code = match code {
         0x201 | 0x202 | 0x204 | 0x301.. => code,
         _ => REJECTED,
     };
     Refusal { code, text }
+}
+
+impl From<message::Payload> for Payload {
+    fn from(message::Payload { metadata, data }: message::Payload) -> Self {
+        Self { metadata, data }
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +194,7 @@ mod tests {
             version: None,
             endpoint: None,
             tags: Vec::new(),
+            sticky: None,
         };
         edit(&mut rewrite);
         rewrite
@@ -259,7 +272,7 @@ mod tests {
             (u32::MAX, u32::MAX),
         ] {
             let text = "é".repeat(600);
-            let refusal = checked_refusal(wit::Refusal { code, text });
+            let refusal = checked_refusal(message::Refusal { code, text });
             assert_eq!(refusal.code, becomes);
             assert_eq!(refusal.text.len(), 1024);
         }
@@ -267,7 +280,7 @@ mod tests {
 
     #[test]
     fn only_request_response_can_be_answered() {
-        let answer = wit::Verdict::Answer(wit::Payload {
+        let answer = wit::Verdict::Answer(message::Payload {
             metadata: None,
             data: vec![1],
         });

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::telemetry::Level;
 
-use super::{faces::Room, guard::guard, reply::Refusal};
+use super::{faces::Room, guard::guard, plugins, reply::Refusal};
 
 const BODY_MAX: usize = 64 << 10;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +26,8 @@ pub(super) fn router(room: Arc<Room>) -> Router {
     super::scrapes::admin(Router::new())
         .route("/api/v1/apps", get(apps))
         .route("/api/v1/services", get(services))
-        .route("/api/v1/plugins", get(plugins))
+        .route("/api/v1/plugins", get(list_plugins))
+        .route("/api/v1/plugins/{name}/{deed}", post(plugins::act))
         .route("/api/v1/connections", get(connections))
         .route("/api/v1/config", get(config))
         .route("/api/v1/log", get(log).post(set_log).put(set_log))
@@ -39,7 +40,7 @@ pub(super) fn router(room: Arc<Room>) -> Router {
         .with_state(room)
 }
 
-type Answer = Result<Json<Value>, Refusal>;
+pub(super) type Answer = Result<Json<Value>, Refusal>;
 
 async fn apps(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "apps": (room.handles.apps)() }))
@@ -49,7 +50,7 @@ async fn services(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "services": (room.handles.services)() }))
 }
 
-async fn plugins(State(room): State<Arc<Room>>) -> Json<Value> {
+async fn list_plugins(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "plugins": (room.handles.plugins)() }))
 }
 
@@ -100,7 +101,7 @@ async fn drain(State(room): State<Arc<Room>>, body: Bytes) -> Result<Response, R
 }
 
 /// The body as JSON, whatever media type it claims.
-fn read<T: DeserializeOwned>(body: &[u8], todo: &'static str) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], todo: &'static str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         let what = format!("the body cannot be read: {error}");
         Refusal::new(StatusCode::BAD_REQUEST, what, todo)

@@ -21,6 +21,7 @@ mod faces;
 mod guard;
 mod handles;
 mod health;
+mod plugins;
 mod reply;
 mod scrapes;
 mod serve;
@@ -31,4 +32,5 @@ mod tests;
 
 pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
+pub use plugins::{PluginDeed, PluginLoad};
 pub use token::{Token, TokenError};

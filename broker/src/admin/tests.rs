@@ -64,6 +64,10 @@ impl World {
             apps: Box::new(Vec::new),
             services: Box::new(move || vec![service.clone()]),
             plugins: Box::new(|| json!([{ "name": "canary" }])),
+            plugin: Box::new(|plugin, _| match plugin {
+                "canary" => Ok(7),
+                other => Err(format!("there is no plugin `{other}`")),
+            }),
             connections: Box::new(|| json!([])),
             config: Box::new(|| json!([{ "key": "limits.frame" }])),
             readiness: Box::new({
@@ -539,5 +543,24 @@ fn the_merged_page_is_off_unless_wanted() {
             .as_str()
             .unwrap()
             .contains("metrics.merged")
+    );
+}
+
+#[test]
+fn plugins_are_acted_upon() {
+    let world = World::start();
+    let reply = world.operator("POST /api/v1/plugins/canary/promote", "");
+    assert_eq!(
+        (reply.status, &reply.json()["generation"]),
+        (200, &json!(7))
+    );
+    let reply = world.operator("POST /api/v1/plugins/other/reset", "");
+    assert_eq!(reply.status, 409);
+    assert_eq!(reply.json()["error"], "there is no plugin `other`");
+    let reply = world.operator("POST /api/v1/plugins/canary/explode", "");
+    assert_eq!(reply.status, 404);
+    assert_eq!(
+        world.http("POST /api/v1/plugins/canary/reset", &[]).status,
+        404
     );
 }

@@ -1,8 +1,15 @@
 //! The current chain, for everyone who asks or looks.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use arc_swap::{ArcSwap, Guard};
+use jackfield_plugin_host::{Event, Happening};
 use prometheus::Registry;
 
 use super::{Chain, PluginView, metrics::Metrics};
@@ -11,6 +18,8 @@ use super::{Chain, PluginView, metrics::Metrics};
 pub struct Chains {
     current: Arc<ArcSwap<Chain>>,
     pub(super) metrics: Metrics,
+    /// Of the next event.
+    sequence: AtomicU64,
 }
 
 impl Chains {
@@ -18,12 +27,38 @@ impl Chains {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let current = Arc::new(ArcSwap::from_pointee(Chain::empty()));
         let metrics = Metrics::register(registry, &current)?;
-        Ok(Self { current, metrics })
+        let sequence = AtomicU64::new(1);
+        Ok(Self {
+            current,
+            metrics,
+            sequence,
+        })
     }
 
     /// The chain of the moment. Hold it for one decision, not longer.
     pub fn load(&self) -> Guard<Arc<Chain>> {
         self.current.load()
+    }
+
+    /// The chain of the moment, to be held while a slow hook is waited for.
+    pub fn current(&self) -> Arc<Chain> {
+        self.current.load_full()
+    }
+
+    /// Tells every observer, without waiting for any. One branch when there is none.
+    pub fn tell(&self, what: impl FnOnce() -> Happening) {
+        let chain = self.current.load();
+        if chain.observers.is_empty() {
+            return;
+        }
+        let event = Arc::new(Event {
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            at: SystemTime::now(),
+            what: what(),
+        });
+        for observer in &chain.observers {
+            observer.tell(&event);
+        }
     }
 
     /// What was remembered under another generation no longer counts.

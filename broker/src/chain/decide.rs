@@ -1,6 +1,7 @@
 //! One generation of the chain, and how it decides.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,8 +12,9 @@ use std::{
 use jackfield_plugin_host as host;
 
 use super::{
-    Decision, FailurePolicy, PluginConfig, PluginView, Request, Split, Verdict,
+    Decision, Disturbance, FailurePolicy, Plans, PluginView, Request, Selection, Split, Verdict,
     request::Route,
+    slow_hooks::Observer,
     stage::{Asked, Stage},
 };
 
@@ -21,9 +23,20 @@ pub struct Chain {
     generation: u64,
     deadline: Duration,
     stages: Vec<Arc<Stage>>,
-    off: Vec<PluginConfig>,
+    /// Those of the stages that implement each hot hook.
+    filters: Vec<Arc<Stage>>,
+    selectors: Vec<Arc<Stage>>,
+    disturbers: Vec<Arc<Stage>>,
+    /// And each slow one.
+    pub(super) authenticators: Vec<Arc<Stage>>,
+    pub(super) collectors: Vec<Arc<Stage>>,
+    pub(super) observers: Vec<Observer>,
+    off: Vec<PluginView>,
     dice: Dice,
 }
+
+/// A plugin that could not answer, and whose policy is closed: its name.
+pub type Failed = Arc<str>;
 
 impl Chain {
     /// `stages` in the order in which they are asked.
@@ -31,11 +44,23 @@ impl Chain {
         generation: u64,
         deadline: Duration,
         stages: Vec<Arc<Stage>>,
-        off: Vec<PluginConfig>,
+        off: Vec<PluginView>,
+        observers: Vec<Observer>,
     ) -> Self {
+        let with = |hook| {
+            let stages = stages.iter();
+            let with = stages.filter(|stage| stage.plugin().implements(hook));
+            with.cloned().collect()
+        };
         Self {
             generation,
             deadline,
+            filters: with(host::Hook::RoutingFilter),
+            selectors: with(host::Hook::EndpointSelector),
+            disturbers: with(host::Hook::Chaos),
+            authenticators: with(host::Hook::Authenticator),
+            collectors: with(host::Hook::MetricsCollector),
+            observers,
             stages,
             off,
             dice: Dice::default(),
@@ -43,7 +68,7 @@ impl Chain {
     }
 
     pub(super) fn empty() -> Self {
-        Self::new(0, Duration::ZERO, Vec::new(), Vec::new())
+        Self::new(0, Duration::ZERO, Vec::new(), Vec::new(), Vec::new())
     }
 
     pub const fn generation(&self) -> u64 {
@@ -55,28 +80,58 @@ impl Chain {
         self.stages.is_empty()
     }
 
-    /// Whether any plugin has to be asked about requests for this service.
-    pub fn concerns(&self, service: &str) -> bool {
-        self.stages.iter().any(|stage| stage.concerns(service))
+    /// What one request may spend in all plugins together.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
     }
 
-    /// Asks every plugin that the request concerns. Hot and synchronous: it runs in place, for at
+    /// Whether any routing filter has to be asked about requests for this service.
+    pub fn concerns(&self, service: &str) -> bool {
+        self.filters.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Whether any selector has to be asked about requests for this service.
+    pub fn selects(&self, service: &str) -> bool {
+        self.selectors.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Whether any plugin may want something to go wrong with requests for this service.
+    pub fn disturbs(&self, service: &str) -> bool {
+        self.disturbers.iter().any(|stage| stage.concerns(service))
+    }
+
+    /// Asks every routing filter that the request concerns. Hot and synchronous: it runs in place, for at
     /// most the chain's deadline of CPU time.
     pub fn on_request(&self, request: &Request<'_>) -> Decision {
+        let mut left = self.deadline;
+        let (verdict, remember) = self.filtered(request, &mut left);
+        Decision {
+            verdict,
+            remember,
+            left,
+        }
+    }
+
+    fn filtered(&self, request: &Request<'_>, left: &mut Duration) -> (Verdict, bool) {
         let mut route = Route::new(request);
         let mut remember = true;
-        let mut left = self.deadline;
-        for (at, stage) in self.stages.iter().enumerate() {
+        for (at, stage) in self.filters.iter().enumerate() {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.ask(request.thread, &route.call(), left);
-            left = left.saturating_sub(spent);
+            let Asked { decision, spent } = stage.on_request(request, &route.call(), *left);
+            *left = left.saturating_sub(spent);
+            if stage.is_shadow() {
+                continue;
+            }
             let Some(decision) = decision else {
                 remember = false;
-                match stage.on_failure() {
+                match stage.on_failure(host::Hook::RoutingFilter) {
                     FailurePolicy::Open => continue,
-                    FailurePolicy::Closed => return failed(stage),
+                    FailurePolicy::Closed => {
+                        let plugin = Arc::clone(stage.name());
+                        return (Verdict::Failed { plugin }, false);
+                    }
                 }
             };
             remember &= decision.remember;
@@ -86,49 +141,103 @@ impl Chain {
                 host::Verdict::Split(shares) => {
                     let split = Split::new(shares, &route.change);
                     if !self.concerns_outcome(&split, route.service(), at + 1) {
-                        return Decision {
-                            verdict: Verdict::Split(Arc::new(split)),
-                            remember,
-                        };
+                        return (Verdict::Split(Arc::new(split)), remember);
                     }
                     remember = false;
-                    route.change = split.dice(self.dice.throw()).cloned().unwrap_or_default();
+                    let outcome = split.dice(self.dice.throw()).cloned();
+                    route.change = Cow::Owned(outcome.unwrap_or_default());
                 }
                 host::Verdict::Refuse(host::Refusal { code, text }) => {
-                    return Decision {
-                        verdict: Verdict::Refuse { code, text },
-                        remember,
-                    };
+                    return (Verdict::Refuse { code, text }, remember);
                 }
                 host::Verdict::Answer(host::Payload { metadata, data }) => {
-                    let verdict = Verdict::Answer {
-                        metadata: metadata.map(Into::into),
-                        data: data.into(),
-                    };
-                    return Decision { verdict, remember };
+                    let (metadata, data) = (metadata.map(Into::into), data.into());
+                    return (Verdict::Answer { metadata, data }, remember);
                 }
             }
         }
         let verdict = match route.change.is_empty() {
             true => Verdict::Pass,
-            false => Verdict::Rewrite(route.change),
+            false => Verdict::Rewrite(route.change.into_owned()),
         };
-        Decision { verdict, remember }
+        (verdict, remember)
+    }
+
+    /// What is to go wrong with a request that goes on, its route changed by the filters. `left` is what they left of
+    /// the deadline, or [`Chain::deadline`] when their verdict was remembered.
+    pub fn disturb(
+        &self,
+        request: &Request<'_>,
+        change: Option<&host::Rewrite>,
+        mut left: Duration,
+    ) -> Result<Disturbance, Failed> {
+        let route = Route::changed(request, change);
+        let (mut plans, mut remember) = (Vec::new(), true);
+        for stage in &self.disturbers {
+            if !stage.concerns(route.service()) {
+                continue;
+            }
+            let Asked { decision, spent } = stage.disturb(request, &route.call(), left);
+            left = left.saturating_sub(spent);
+            match decision {
+                _ if stage.is_shadow() => {}
+                Some(plan) => {
+                    remember &= plan.remember;
+                    if !plan.faults.is_empty() {
+                        plans.push(plan.faults);
+                    }
+                }
+                None => {
+                    remember = false;
+                    obey_policy(stage, host::Hook::Chaos)?;
+                }
+            }
+        }
+        Ok(Disturbance {
+            plans: Plans::new(plans),
+            remember,
+            left,
+        })
+    }
+
+    /// Which of the candidates get the request; the first selector with an opinion decides. Not asked when there is
+    /// nothing to choose, or too much.
+    pub fn select(
+        &self,
+        request: &Request<'_>,
+        change: Option<&host::Rewrite>,
+        candidates: &dyn host::Candidates,
+        mut left: Duration,
+    ) -> Result<Selection, Failed> {
+        if !(2..=host::CANDIDATES_MAX).contains(&candidates.len()) {
+            return Ok(Selection::Any);
+        }
+        let route = Route::changed(request, change);
+        for stage in &self.selectors {
+            if !stage.concerns(route.service()) {
+                continue;
+            }
+            let Asked { decision, spent } = stage.select(request, &route.call(), candidates, left);
+            left = left.saturating_sub(spent);
+            match decision {
+                _ if stage.is_shadow() => {}
+                Some(Selection::Any) => {}
+                Some(selection) => return Ok(selection),
+                None => obey_policy(stage, host::Hook::EndpointSelector)?,
+            }
+        }
+        Ok(Selection::Any)
     }
 
     /// For operators: those that are asked in their order, then those that are off.
     pub fn views(&self) -> Vec<PluginView> {
         let live = self.stages.iter().map(|stage| stage.view(self.generation));
-        let off = self.off.iter().map(|config| PluginView {
-            generation: self.generation,
-            ..PluginView::of_config(config)
-        });
-        live.chain(off).collect()
+        live.chain(self.off.iter().cloned()).collect()
     }
 
     /// Whether a plugin from this place on has to be asked about what a split may come to.
     fn concerns_outcome(&self, split: &Split, service: &str, from: usize) -> bool {
-        let concerns = |service: &str| self.stages[from..].iter().any(|s| s.concerns(service));
+        let concerns = |service: &str| self.filters[from..].iter().any(|s| s.concerns(service));
         concerns(service)
             || split
                 .outcomes()
@@ -147,13 +256,10 @@ impl std::fmt::Debug for Chain {
     }
 }
 
-fn failed(stage: &Stage) -> Decision {
-    let verdict = Verdict::Failed {
-        plugin: Arc::clone(stage.name()),
-    };
-    Decision {
-        verdict,
-        remember: false,
+fn obey_policy(stage: &Stage, hook: host::Hook) -> Result<(), Failed> {
+    match stage.on_failure(hook) {
+        FailurePolicy::Open => Ok(()),
+        FailurePolicy::Closed => Err(Arc::clone(stage.name())),
     }
 }
 

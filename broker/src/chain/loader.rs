@@ -1,20 +1,25 @@
 //! From configuration to a running chain: everything, or nothing and why.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     fmt, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jackfield_plugin_host::{
-    Cache, CompileLimits, Compiler, Engine, Generation, HostCalls, Limits, Outline, Plugin,
-    PluginError, Settings,
+    Cache, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits, Outline,
+    Plugin, PluginError, Settings,
 };
 
 use super::{
-    Chain, ChainConfig, Chains, Mode, PluginConfig, PluginView, Source, builtin, stage::Stage,
+    Chain, ChainConfig, Chains, Mode, OperationError, Override, PluginConfig, PluginView, Source,
+    builtin,
+    life::{Components, Overrides},
+    slow::{Outside, Pool, Threads},
+    slow_hooks::Observer,
+    stage::Stage,
 };
 
 /// Builds chains and swaps them in. Compiling takes from milliseconds to a minute: never call it on
@@ -26,7 +31,12 @@ pub struct Loader {
     host: Arc<dyn HostCalls>,
     engine: Engine,
     /// One load at a time, so that generations appear in the order of their numbers.
-    loading: Mutex<()>,
+    /// What was loaded last.
+    loading: Mutex<Option<ChainConfig>>,
+    /// What plugins keep in `kv`, by name: it outlives generations, and ends when the configuration no longer has the
+    /// plugin.
+    kvs: Mutex<HashMap<String, Arc<Kv>>>,
+    threads_of_slow: Mutex<Option<Arc<Threads>>>,
 }
 
 /// How components are compiled.
@@ -69,16 +79,59 @@ impl Loader {
             host,
             engine,
             loading,
+            kvs: Mutex::default(),
+            threads_of_slow: Mutex::default(),
         }
     }
 
-    /// Loads every plugin and swaps the chain, or changes nothing. Returns the new generation.
+    /// Loads every plugin and swaps the chain, or changes nothing. What operators changed holds over what the
+    /// configuration says. Returns the new generation.
     pub fn load(&self, config: &ChainConfig) -> Result<u64, LoadErrors> {
-        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let overrides = self.overrides(config)?;
+        self.replace(&mut loaded, config, overrides)
+    }
+
+    /// Tries a change of what operators changed: it is kept, and the chain that follows from it swapped in, or nothing
+    /// changes.
+    pub(super) fn override_with(
+        &self,
+        plugin: &str,
+        change: impl FnOnce(&mut Overrides) -> Result<(), OperationError>,
+    ) -> Result<u64, OperationError> {
+        let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let no_such = || OperationError::NoSuchPlugin(plugin.to_owned());
+        let config = loaded.clone().ok_or_else(no_such)?;
+        if !config.plugins.iter().any(|known| known.name == plugin) {
+            return Err(no_such());
+        }
+        let mut overrides = self.overrides(&config)?;
+        change(&mut overrides)?;
+        Ok(self.replace(&mut loaded, &config, overrides)?)
+    }
+
+    fn replace(
+        &self,
+        loaded: &mut Option<ChainConfig>,
+        config: &ChainConfig,
+        mut overrides: Overrides,
+    ) -> Result<u64, LoadErrors> {
         let generation = self.chains.generation() + 1;
-        let chain = self.build(config, generation, self.threads)?;
+        let chain = self.build(config, &overrides, generation, self.threads)?;
+        if let Some(dir) = &config.kept_dir {
+            for view in chain.views() {
+                if let Some(digest) = &view.digest {
+                    overrides.note_live(&view.name, digest);
+                }
+            }
+            let kept = overrides.write(&overrides_path(dir));
+            kept.map_err(|error| whole(PluginError::Unavailable(error.to_string())))?;
+            Components::new(dir).keep_only(overrides.needed());
+        }
         let plugins = chain.views().len();
         self.chains.swap(chain);
+        self.forget_kvs_but_of(config);
+        *loaded = Some(config.clone());
         tracing::info!(
             code = "RST-910200",
             generation,
@@ -90,7 +143,53 @@ impl Loader {
 
     /// Loads every plugin as `load` does, and lets it go again.
     pub fn check(&self, config: &ChainConfig) -> Result<Vec<PluginView>, LoadErrors> {
-        Ok(self.build(config, 0, 1)?.views())
+        let overrides = self.overrides(config)?;
+        Ok(self.build(config, &overrides, 0, 1)?.views())
+    }
+
+    fn overrides(&self, config: &ChainConfig) -> Result<Overrides, LoadErrors> {
+        match &config.kept_dir {
+            None => Ok(Overrides::default()),
+            Some(dir) => Overrides::read(&overrides_path(dir))
+                .map_err(|error| whole(PluginError::Unavailable(error.to_string()))),
+        }
+    }
+
+    /// Where components are kept that were live once.
+    pub(super) fn components(&self) -> Result<Components, PluginError> {
+        let loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = loaded.as_ref().and_then(|config| config.kept_dir.clone());
+        let absent =
+            || PluginError::Unavailable("cannot be kept: there is no data directory".into());
+        Ok(Components::new(&dir.ok_or_else(absent)?))
+    }
+
+    /// Started with the first plugin that needs them, and kept.
+    fn slow_threads(&self) -> Result<Arc<Threads>, PluginError> {
+        let mut threads = self
+            .threads_of_slow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if threads.is_none() {
+            let started = Threads::start().map_err(|source| PluginError::Io {
+                what: "needs threads of its own".into(),
+                source,
+            })?;
+            *threads = Some(Arc::new(started));
+        }
+        Ok(Arc::clone(
+            threads.as_ref().expect("they were just started"),
+        ))
+    }
+
+    fn kv(&self, plugin: &str) -> Arc<Kv> {
+        let mut kvs = self.kvs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kvs.entry(plugin.to_owned()).or_default())
+    }
+
+    fn forget_kvs_but_of(&self, config: &ChainConfig) {
+        let mut kvs = self.kvs.lock().unwrap_or_else(PoisonError::into_inner);
+        kvs.retain(|name, _| config.plugins.iter().any(|plugin| plugin.name == *name));
     }
 
     pub(super) fn chains(&self) -> &Chains {
@@ -100,6 +199,7 @@ impl Loader {
     fn build(
         &self,
         config: &ChainConfig,
+        overrides: &Overrides,
         generation: u64,
         threads: usize,
     ) -> Result<Chain, LoadErrors> {
@@ -109,17 +209,33 @@ impl Loader {
         let mut names = HashSet::new();
         let mut compiler = None;
         for plugin in plugins {
-            let stage = match plugin.mode {
+            let held = overrides.of(&plugin.name);
+            let mode = match held {
+                Some(Override { off: true, .. }) => Mode::Off,
+                _ => plugin.mode,
+            };
+            let stage = match mode {
                 _ if !names.insert(&plugin.name) => Err(PluginError::Unavailable(
                     "has the name of another plugin".into(),
                 )),
                 Mode::Off => {
-                    off.push(plugin.clone());
+                    off.push(PluginView {
+                        generation,
+                        overridden: held.cloned(),
+                        versions: overrides.history(&plugin.name).to_vec(),
+                        ..PluginView::of_config(plugin)
+                    });
                     continue;
                 }
-                Mode::Live => self
-                    .compiler(config, &mut compiler)
-                    .and_then(|compiler| self.stage(plugin, compiler, threads)),
+                Mode::Live | Mode::Shadow => {
+                    self.compiler(config, &mut compiler).and_then(|compiler| {
+                        let kept = config.kept_dir.as_deref().map(Components::new);
+                        let history = overrides.history(&plugin.name).to_vec();
+                        let stage =
+                            self.versions(plugin, held, kept.as_ref(), compiler, threads)?;
+                        Ok(stage.overridden(held.cloned(), history))
+                    })
+                }
             };
             match stage {
                 Ok(stage) => stages.push(Arc::new(stage)),
@@ -131,9 +247,33 @@ impl Loader {
             }
         }
         match errors.is_empty() {
-            true => Ok(Chain::new(generation, config.deadline, stages, off)),
+            true => {
+                let observers = self.observers(&stages)?;
+                Ok(Chain::new(
+                    generation,
+                    config.deadline,
+                    stages,
+                    off,
+                    observers,
+                ))
+            }
             false => Err(LoadErrors(errors)),
         }
+    }
+
+    fn observers(&self, stages: &[Arc<Stage>]) -> Result<Vec<Observer>, LoadErrors> {
+        let observing = { stages.iter() }.filter(|stage| stage.plugin().implements(Hook::Events));
+        let observer = |stage: &Arc<Stage>| {
+            let threads = self.slow_threads().map_err(|fault| {
+                LoadErrors(vec![LoadError {
+                    plugin: stage.name().to_string(),
+                    source: stage.source().clone(),
+                    fault,
+                }])
+            })?;
+            Ok(Observer::start(&threads, stage, &self.chains.metrics))
+        };
+        observing.map(observer).collect()
     }
 
     /// Opened with the first plugin: a broker without plugins needs no cache.
@@ -154,15 +294,44 @@ impl Loader {
         Ok(compiler.as_ref().expect("it was just put there"))
     }
 
-    fn stage(
+    /// The live version, and the one on trial beside it.
+    fn versions(
         &self,
         config: &PluginConfig,
+        held: Option<&Override>,
+        kept: Option<&Components>,
         compiler: &Compiler,
         threads: usize,
     ) -> Result<Stage, PluginError> {
-        let bytes = read(&config.source)?;
-        check_pin(config, &bytes)?;
-        let plugin = Plugin::load(&self.engine, compiler, &bytes, &config.allow)?;
+        let of_digest = |digest: &str| {
+            let absent = || PluginError::Unavailable("has no version that is kept".into());
+            kept.ok_or_else(absent)?.read(digest)
+        };
+        let bytes = match held.and_then(|held| held.digest.as_deref()) {
+            Some(digest) => of_digest(digest)?,
+            None => read(&config.source)?,
+        };
+        let stage = self.stage(config, &bytes, compiler, threads)?;
+        if let Some(kept) = kept {
+            kept.keep(&bytes)?;
+        }
+        let Some(trial) = held.and_then(|held| held.trial.as_ref()) else {
+            return Ok(stage);
+        };
+        let bytes = of_digest(&trial.digest)?;
+        let beside = self.stage(config, &bytes, compiler, threads)?;
+        Ok(stage.with_trial(beside, trial.share, &self.chains.metrics))
+    }
+
+    fn stage(
+        &self,
+        config: &PluginConfig,
+        bytes: &[u8],
+        compiler: &Compiler,
+        threads: usize,
+    ) -> Result<Stage, PluginError> {
+        check_pin(config, bytes)?;
+        let plugin = Plugin::load(&self.engine, compiler, bytes, &config.allow)?;
         let name: Arc<str> = config.name.as_str().into();
         let settings = Settings {
             name: Arc::clone(&name),
@@ -174,12 +343,51 @@ impl Loader {
                 deadline: config.deadline,
                 memory: config.memory,
             },
-            host: Arc::clone(&self.host),
+            host: Arc::new(Outside::new(
+                Arc::clone(&self.host),
+                config.outbound.clone(),
+            )),
+            kv: self.kv(&config.name),
         };
-        let generation = Generation::new(Arc::new(plugin), settings, threads)?;
-        let metrics = self.chains.metrics.of(&config.name);
-        Ok(Stage::new(config.clone(), name, generation, metrics))
+        let plugin = Arc::new(plugin);
+        let has = |hot| {
+            plugin
+                .outline()
+                .hooks
+                .iter()
+                .any(|hook| hook.is_hot() == hot)
+        };
+        let hot = has(true)
+            .then(|| Generation::new(Arc::clone(&plugin), settings.clone(), threads))
+            .transpose()?;
+        let slow = match has(false) {
+            false => None,
+            true => {
+                let threads = self.slow_threads()?;
+                Some(Pool::start(
+                    &threads,
+                    Arc::clone(&plugin),
+                    settings,
+                    config.slow,
+                )?)
+            }
+        };
+        let metrics = &self.chains.metrics;
+        Ok(Stage::new(config.clone(), name, plugin, hot, slow, metrics))
     }
+}
+
+fn overrides_path(dir: &Path) -> PathBuf {
+    dir.join("overrides.json")
+}
+
+/// What is wrong with no plugin in particular.
+fn whole(fault: PluginError) -> LoadErrors {
+    LoadErrors(vec![LoadError {
+        plugin: "*".into(),
+        source: Source::Builtin("*".into()),
+        fault,
+    }])
 }
 
 fn read(source: &Source) -> Result<Vec<u8>, PluginError> {

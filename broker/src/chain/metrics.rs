@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jackfield_plugin_host::{Hook, PluginError, Verdict};
+use jackfield_plugin_host::{Hook, Plan, PluginError, Selection, Verdict};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
@@ -19,6 +19,8 @@ use super::{Chain, PluginState};
 pub(super) struct Metrics {
     calls: IntCounterVec,
     duration: HistogramVec,
+    events_dropped: IntCounterVec,
+    shadow: IntCounterVec,
 }
 
 impl Metrics {
@@ -41,15 +43,46 @@ impl Metrics {
             .buckets(BUCKETS.to_vec()),
             &["plugin", "hook"],
         )?;
+        let events_dropped = IntCounterVec::new(
+            Opts::new(
+                "jackfield_plugin_events_dropped_total",
+                "Events that a plugin was not told of, since its queue was full",
+            ),
+            &["plugin"],
+        )?;
+        let shadow = IntCounterVec::new(
+            Opts::new(
+                "jackfield_plugin_shadow_total",
+                "Answers of a version in the shadow, beside those of the live one",
+            ),
+            &["plugin", "result"],
+        )?;
+        registry.register(Box::new(shadow.clone()))?;
+        registry.register(Box::new(events_dropped.clone()))?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(Snapshot::new(Arc::clone(current))?))?;
-        Ok(Self { calls, duration })
+        Ok(Self {
+            calls,
+            duration,
+            events_dropped,
+            shadow,
+        })
     }
 
-    pub(super) fn of(&self, plugin: &str) -> StageMetrics {
-        let hook = Hook::RoutingFilter.name();
-        StageMetrics {
+    pub(super) fn shadow(&self, plugin: &str) -> ShadowMetrics {
+        ShadowMetrics(
+            Compared::ALL.map(|(_, result)| self.shadow.with_label_values(&[plugin, result])),
+        )
+    }
+
+    pub(super) fn events_dropped(&self, plugin: &str) -> IntCounter {
+        self.events_dropped.with_label_values(&[plugin])
+    }
+
+    pub(super) fn of(&self, plugin: &str, hook: Hook) -> HookMetrics {
+        let hook = hook.name();
+        HookMetrics {
             calls: CallOutcome::ALL.map(|outcome| {
                 self.calls
                     .with_label_values(&[plugin, hook, outcome.name()])
@@ -65,13 +98,37 @@ const BUCKETS: [f64; 14] = [
     10e-3,
 ];
 
+/// How often a version in the shadow says what the live one says.
+pub(super) struct ShadowMetrics([IntCounter; 3]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Same,
+    Different,
+    Failed,
+}
+
+impl Compared {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Same, "same"),
+        (Self::Different, "different"),
+        (Self::Failed, "failed"),
+    ];
+}
+
+impl ShadowMetrics {
+    pub(super) fn count(&self, compared: Compared) {
+        self.0[compared as usize].inc();
+    }
+}
+
 /// The numbers of one plugin and hook.
-pub(super) struct StageMetrics {
+pub(super) struct HookMetrics {
     calls: [IntCounter; CallOutcome::ALL.len()],
     duration: Histogram,
 }
 
-impl StageMetrics {
+impl HookMetrics {
     pub(super) fn called(&self, outcome: CallOutcome, took: Duration) {
         self.duration.observe(took.as_secs_f64());
         self.skipped(outcome);
@@ -102,6 +159,14 @@ pub(super) enum CallOutcome {
     Split,
     Refuse,
     Answer,
+    /// A selector had an opinion.
+    Select,
+    /// Chaos may happen.
+    Disturb,
+    /// An authenticator let somebody in.
+    Admit,
+    /// A slow hook did what it was asked for.
+    Done,
     Trap,
     Deadline,
     Memory,
@@ -110,29 +175,41 @@ pub(super) enum CallOutcome {
     CircuitOpen,
     /// Not called, or cut short: the chain's deadline is used up.
     ChainDeadline,
+    /// Not called: too many calls of this slow hook wait already.
+    QueueFull,
+    /// A slow hook took too long, its wait in the queue included.
+    Timeout,
 }
 
 impl CallOutcome {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 17] = [
         Self::Pass,
         Self::Rewrite,
         Self::Split,
         Self::Refuse,
         Self::Answer,
+        Self::Select,
+        Self::Disturb,
+        Self::Admit,
+        Self::Done,
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::Invalid,
         Self::CircuitOpen,
         Self::ChainDeadline,
+        Self::QueueFull,
+        Self::Timeout,
     ];
-    const FAILURES: [Self; 6] = [
+    const FAILURES: [Self; 8] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::Invalid,
         Self::CircuitOpen,
         Self::ChainDeadline,
+        Self::QueueFull,
+        Self::Timeout,
     ];
 
     pub(super) const fn of_verdict(verdict: &Verdict) -> Self {
@@ -142,6 +219,20 @@ impl CallOutcome {
             Verdict::Split(_) => Self::Split,
             Verdict::Refuse(_) => Self::Refuse,
             Verdict::Answer(_) => Self::Answer,
+        }
+    }
+
+    pub(super) const fn of_selection(selection: &Selection) -> Self {
+        match selection {
+            Selection::Any => Self::Pass,
+            _ => Self::Select,
+        }
+    }
+
+    pub(super) const fn of_plan(plan: &Plan) -> Self {
+        match plan.faults.is_empty() {
+            true => Self::Pass,
+            false => Self::Disturb,
         }
     }
 
@@ -161,12 +252,18 @@ impl CallOutcome {
             Self::Split => "split",
             Self::Refuse => "refuse",
             Self::Answer => "answer",
+            Self::Select => "select",
+            Self::Disturb => "disturb",
+            Self::Admit => "admit",
+            Self::Done => "done",
             Self::Trap => "trap",
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::Invalid => "invalid",
             Self::CircuitOpen => "circuit_open",
             Self::ChainDeadline => "chain_deadline",
+            Self::QueueFull => "queue_full",
+            Self::Timeout => "timeout",
         }
     }
 }

@@ -22,19 +22,26 @@
 //! - Nothing on the request path locks, waits or allocates for plugins that are not asked.
 //! - Only a probe, off the data plane, closes an open circuit.
 //!
-//! Looks down at: `directory` (service patterns), `jackfield-plugin-host`. Looked at by: `relay`,
+//! Looks down at: `directory` (service patterns, candidates), `identity` (principals), `jackfield-plugin-host`. Looked at by: `relay`,
 //! `admin`, `server`.
 
 mod builtin;
+mod case;
 mod chains;
 mod circuit;
 mod config;
 mod decide;
+mod disturb;
+mod facts;
 mod guest_calls;
+mod instances;
+mod life;
 mod loader;
 mod metrics;
 mod probe;
 mod request;
+mod slow;
+mod slow_hooks;
 mod stage;
 mod tags;
 mod verdict;
@@ -43,12 +50,23 @@ mod watch;
 
 pub use builtin::names as builtin_names;
 pub use chains::Chains;
-pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, Source};
-pub use decide::Chain;
+pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, SlowConfig, Source};
+pub use decide::{Chain, Failed};
+pub use disturb::{Disturbance, Fault, Plans};
+pub use facts::CallerFacts;
 pub use guest_calls::GuestCalls;
-pub use jackfield_plugin_host::{Capability, Interaction};
+pub use instances::Instances;
+pub use jackfield_plugin_host::{
+    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Digest, Facts,
+    Family, FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall, Part,
+    Payload, Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment,
+    Waiting,
+};
+pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;
+pub use slow::Outbound;
+pub use slow_hooks::{Admitted, Collector};
 pub use verdict::{Decision, Rewrite, Split, Verdict};
-pub use view::{PluginState, PluginView};
+pub use view::{PluginState, PluginView, TrialView};
 pub use watch::Watcher;

@@ -1,5 +1,5 @@
 //! Looks whether a plugin whose circuit is open works again: on a thread of its own, off the data
-//! plane, with a copy of the request that opened it.
+//! plane, with a copy of what it failed at.
 //!
 //! At most one probe per open circuit, and it ends with the circuit or with the chain.
 
@@ -9,28 +9,28 @@ use std::{
     time::Duration,
 };
 
-use super::{request::OwnedCall, stage::Stage};
+use super::{case::Case, stage::Stage};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How soon a probe notices that its chain is gone.
 const NAP: Duration = Duration::from_secs(1);
 
-pub(super) fn start(stage: &Arc<Stage>, call: OwnedCall) {
+pub(super) fn start(stage: &Arc<Stage>, case: Case) {
     let name = Arc::clone(stage.name());
     let stage = Arc::downgrade(stage);
     let spawned = thread::Builder::new()
         .name("plugin-probe".into())
-        .spawn(move || probe_until_it_passes(&stage, &call));
+        .spawn(move || probe_until_it_passes(&stage, &case));
     if let Err(error) = spawned {
         tracing::error!(plugin = %name, %error, "cannot probe a plugin; reload it to close its circuit");
     }
 }
 
-fn probe_until_it_passes(stage: &Weak<Stage>, call: &OwnedCall) {
+fn probe_until_it_passes(stage: &Weak<Stage>, case: &Case) {
     let mut pause = FIRST;
     while sleep_while_alive(stage, pause) {
-        if stage.upgrade().is_none_or(|stage| stage.probe(call)) {
+        if stage.upgrade().is_none_or(|stage| stage.probe(case)) {
             return;
         }
         pause = (pause * 2).min(LONGEST);

@@ -1,14 +1,18 @@
 //! A request as the chain sees it, and the route as plugins have changed it so far.
 
-use jackfield_plugin_host::{Call, Interaction, Rewrite, Tags};
+use std::borrow::Cow;
+
+use jackfield_plugin_host::{Call, Caller, Entries, Interaction, NoFacts, Rewrite};
 
 use super::{tags, verdict};
 
 /// What the relay knows when the first frame of a request is whole. Empty text: has none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Which data-plane thread asks, from 0.
     pub thread: usize,
+    /// A number of the connection, by which versions of a plugin are told apart.
+    pub link: u64,
     pub interaction: Interaction,
     pub group: &'a str,
     pub service: &'a str,
@@ -18,21 +22,31 @@ pub struct Request<'a> {
     pub sticky: bool,
     /// The raw composite metadata.
     pub metadata: &'a [u8],
-    pub source_app: &'a str,
-    pub principal: &'a str,
+    pub caller: Caller<'a>,
 }
 
 /// The request under all rewrites so far.
 pub(super) struct Route<'a> {
     request: &'a Request<'a>,
-    pub(super) change: Rewrite,
+    pub(super) change: Cow<'a, Rewrite>,
 }
 
 impl<'a> Route<'a> {
     pub(super) fn new(request: &'a Request<'a>) -> Self {
         Self {
             request,
-            change: Rewrite::default(),
+            change: Cow::Owned(Rewrite::default()),
+        }
+    }
+
+    /// As the routing filters left it.
+    pub(super) fn changed(request: &'a Request<'a>, change: Option<&'a Rewrite>) -> Self {
+        match change {
+            Some(change) => Self {
+                request,
+                change: Cow::Borrowed(change),
+            },
+            None => Self::new(request),
         }
     }
 
@@ -44,7 +58,7 @@ impl<'a> Route<'a> {
     }
 
     pub(super) fn apply(&mut self, rewrite: Rewrite) {
-        verdict::add(&mut self.change, rewrite);
+        verdict::add(self.change.to_mut(), rewrite);
     }
 
     /// As the next plugin sees it.
@@ -52,30 +66,34 @@ impl<'a> Route<'a> {
         let Self { request, change } = self;
         Call {
             interaction: request.interaction,
-            sticky: request.sticky,
+            sticky: change.sticky.unwrap_or(request.sticky),
             group: change.group.as_deref().unwrap_or(request.group),
             service: self.service(),
             method: change.method.as_deref().unwrap_or(request.method),
             version: change.version.as_deref().unwrap_or(request.version),
             endpoint: change.endpoint.as_deref().unwrap_or(request.endpoint),
-            tags: self,
-            app: request.source_app,
-            principal: request.principal,
+            entries: self,
+            caller: request.caller,
             metadata: request.metadata,
         }
     }
 }
 
-impl Tags for Route<'_> {
-    fn value(&self, key: &str) -> Option<&str> {
+impl Entries for Route<'_> {
+    fn tag(&self, key: &str) -> Option<&str> {
         match self.change.tags.iter().find(|(known, _)| known == key) {
             Some((_, value)) => Some(value.as_str()).filter(|value| !value.is_empty()),
             None => tags::find(self.request.metadata, key),
         }
     }
+
+    fn entry(&self, mime: &str) -> Option<&[u8]> {
+        tags::entry(self.request.metadata, mime)
+    }
 }
 
-/// A copy of a call, for a probe after the request is long gone.
+/// A copy of a call, for a probe after the request is long gone. What is known of the caller beside its names is not
+/// copied.
 #[derive(Clone, Debug)]
 pub(super) struct OwnedCall {
     interaction: Interaction,
@@ -86,6 +104,8 @@ pub(super) struct OwnedCall {
     version: String,
     endpoint: String,
     app: String,
+    instance: String,
+    address: String,
     principal: String,
     metadata: Vec<u8>,
 }
@@ -100,8 +120,10 @@ impl OwnedCall {
             method: call.method.to_owned(),
             version: call.version.to_owned(),
             endpoint: call.endpoint.to_owned(),
-            app: call.app.to_owned(),
-            principal: call.principal.to_owned(),
+            app: call.caller.app.to_owned(),
+            instance: call.caller.instance.to_owned(),
+            address: call.caller.address.to_owned(),
+            principal: call.caller.principal.to_owned(),
             metadata: call.metadata.to_vec(),
         }
     }
@@ -115,17 +137,26 @@ impl OwnedCall {
             method: &self.method,
             version: &self.version,
             endpoint: &self.endpoint,
-            tags: self,
-            app: &self.app,
-            principal: &self.principal,
+            entries: self,
+            caller: Caller {
+                app: &self.app,
+                instance: &self.instance,
+                address: &self.address,
+                principal: &self.principal,
+                facts: &NoFacts,
+            },
             metadata: &self.metadata,
         }
     }
 }
 
-impl Tags for OwnedCall {
-    fn value(&self, key: &str) -> Option<&str> {
+impl Entries for OwnedCall {
+    fn tag(&self, key: &str) -> Option<&str> {
         tags::find(&self.metadata, key)
+    }
+
+    fn entry(&self, mime: &str) -> Option<&[u8]> {
+        tags::entry(&self.metadata, mime)
     }
 }
 
@@ -138,6 +169,7 @@ mod tests {
         let metadata = tags::tests::metadata(&["route", "zone=eu", "user=alice"]);
         let request = Request {
             thread: 0,
+            link: 0,
             interaction: Interaction::Stream,
             group: "g",
             service: "s",
@@ -146,20 +178,16 @@ mod tests {
             endpoint: "",
             sticky: false,
             metadata: &metadata,
-            source_app: "",
-            principal: "",
+            caller: Caller::ANONYMOUS,
         };
         let mut route = Route::new(&request);
-        assert_eq!(route.value("zone"), Some("eu"));
+        assert_eq!(route.tag("zone"), Some("eu"));
         route.apply(Rewrite {
             version: Some("2".into()),
             tags: vec![("zone".into(), "us".into()), ("user".into(), String::new())],
             ..Rewrite::default()
         });
-        assert_eq!(
-            (route.value("zone"), route.value("user")),
-            (Some("us"), None)
-        );
+        assert_eq!((route.tag("zone"), route.tag("user")), (Some("us"), None));
         let call = route.call();
         assert_eq!((call.group, call.version, call.service), ("g", "2", "s"));
         let copy = OwnedCall::of(&call);

@@ -5,29 +5,47 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jackfield_plugin_host::{Call, Decision, Generation, PluginError};
+use jackfield_plugin_host::{
+    Call, Candidates, Decision, Generation, Hook, Outcome, Plan, Plugin, PluginError, Selection,
+};
 
 use super::{
-    FailurePolicy, PluginConfig, PluginState, PluginView, Source,
+    FailurePolicy, Mode, Override, PluginConfig, PluginState, PluginView, Request, Source,
+    case::{Case, OwnedCandidates},
     circuit::{Circuit, Fault},
-    metrics::{CallOutcome, StageMetrics},
+    metrics::{CallOutcome, Compared, HookMetrics, Metrics, ShadowMetrics},
     probe,
     request::OwnedCall,
+    slow::{Missed, Pool, hooks::Ask},
+    view::TrialView,
 };
 
 pub(super) struct Stage {
     config: PluginConfig,
     name: Arc<str>,
-    generation: Generation,
+    plugin: Arc<Plugin>,
+    hot: Option<Generation>,
+    slow: Option<Pool>,
     circuit: Circuit,
-    metrics: StageMetrics,
+    metrics: [Option<HookMetrics>; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
+    trial: Option<Trial>,
+    overridden: Option<Override>,
+    versions: Vec<String>,
+}
+
+/// Another version of the same plugin beside the live one.
+struct Trial {
+    stage: Arc<Stage>,
+    /// Of 10000 connections; none: in the shadow.
+    share: Option<u32>,
+    compared: ShadowMetrics,
 }
 
 /// What asking came to.
-pub(super) struct Asked {
+pub(super) struct Asked<T> {
     /// None: the plugin could not answer, and its failure policy has to.
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<T>,
     /// CPU time, counted against the chain's deadline.
     pub(super) spent: Duration,
 }
@@ -36,17 +54,95 @@ impl Stage {
     pub(super) fn new(
         config: PluginConfig,
         name: Arc<str>,
-        generation: Generation,
-        metrics: StageMetrics,
+        plugin: Arc<Plugin>,
+        hot: Option<Generation>,
+        slow: Option<Pool>,
+        metrics_of: &Metrics,
     ) -> Self {
         let (circuit, last_error) = (Circuit::default(), Mutex::default());
+        let metrics = Hook::ALL.map(|hook| {
+            plugin
+                .implements(hook)
+                .then(|| metrics_of.of(&config.name, hook))
+        });
         Self {
             config,
             name,
-            generation,
+            plugin,
+            hot,
+            slow,
             circuit,
             metrics,
             last_error,
+            trial: None,
+            overridden: None,
+            versions: Vec::new(),
+        }
+    }
+
+    /// With another version beside it.
+    pub(super) fn with_trial(
+        mut self,
+        beside: Self,
+        share: Option<u32>,
+        metrics: &Metrics,
+    ) -> Self {
+        self.trial = Some(Trial {
+            stage: Arc::new(beside),
+            share,
+            compared: metrics.shadow(&self.name),
+        });
+        self
+    }
+
+    /// As operators changed it, with the versions that can be gone back to.
+    pub(super) fn overridden(mut self, held: Option<Override>, versions: Vec<String>) -> Self {
+        (self.overridden, self.versions) = (held, versions);
+        self
+    }
+
+    /// Asked, and without effect.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.config.mode == Mode::Shadow
+    }
+
+    /// The version that decides for this connection: always the same one, unless it fails.
+    fn version(self: &Arc<Self>, link: u64) -> &Arc<Self> {
+        match &self.trial {
+            Some(Trial {
+                stage,
+                share: Some(share),
+                ..
+            }) if point_of(link) < *share && !stage.circuit.is_open() => stage,
+            _ => self,
+        }
+    }
+
+    /// The version that is asked as well, without effect.
+    fn shadow(&self) -> Option<&Trial> {
+        self.trial.as_ref().filter(|trial| trial.share.is_none())
+    }
+
+    /// Asks the version of the connection, and the one in the shadow after it.
+    fn both<T: PartialEq>(
+        self: &Arc<Self>,
+        link: u64,
+        left: Duration,
+        ask: impl Fn(&Arc<Self>, Duration) -> Asked<T>,
+    ) -> Asked<T> {
+        let asked = ask(self.version(link), left);
+        let Some(shadow) = self.shadow() else {
+            return asked;
+        };
+        let in_the_shadow = ask(&shadow.stage, left.saturating_sub(asked.spent));
+        shadow.compared.count(match &in_the_shadow.decision {
+            None => Compared::Failed,
+            other if *other == asked.decision => Compared::Same,
+            Some(_) => Compared::Different,
+        });
+        Asked {
+            decision: asked.decision,
+            spent: asked.spent + in_the_shadow.spent,
         }
     }
 
@@ -55,29 +151,130 @@ impl Stage {
         matches.is_empty() || matches.iter().any(|pattern| pattern.matches(service))
     }
 
-    /// Asks the plugin; `left` is what remains of the chain's deadline.
-    pub(super) fn ask(self: &Arc<Self>, thread: usize, call: &Call<'_>, left: Duration) -> Asked {
+    /// Asks the hook `routing-filter`; `left` is what remains of the chain's deadline.
+    pub(super) fn on_request(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        call: &Call<'_>,
+        left: Duration,
+    ) -> Asked<Decision> {
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::RoutingFilter,
+                left,
+                || version.hot().on_request(request.thread, call, left),
+                |decision| CallOutcome::of_verdict(&decision.verdict),
+                || Case::Filter(OwnedCall::of(call)),
+            )
+        })
+    }
+
+    /// Asks the hook `endpoint-selector`.
+    pub(super) fn select(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        call: &Call<'_>,
+        candidates: &dyn Candidates,
+        left: Duration,
+    ) -> Asked<Selection> {
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::EndpointSelector,
+                left,
+                || version.hot().select(request.thread, call, candidates, left),
+                CallOutcome::of_selection,
+                || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
+            )
+        })
+    }
+
+    /// Asks the hook `chaos`.
+    pub(super) fn disturb(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        call: &Call<'_>,
+        left: Duration,
+    ) -> Asked<Plan> {
+        self.both(request.link, left, |version, left| {
+            version.ask(
+                Hook::Chaos,
+                left,
+                || version.hot().disturb(request.thread, call, left),
+                CallOutcome::of_plan,
+                || Case::Disturb(OwnedCall::of(call)),
+            )
+        })
+    }
+
+    /// Asks a slow hook, and waits at most for the plugin's `timeout`. None: it could not answer, and its failure policy
+    /// has to.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        hook: Hook,
+        asked: impl Ask<T>,
+        outcome_of: impl FnOnce(&T) -> CallOutcome,
+        case: impl FnOnce() -> Case,
+    ) -> Option<T> {
+        if self.circuit.is_open() {
+            self.metrics(hook).skipped(CallOutcome::CircuitOpen);
+            return None;
+        }
+        let begun = Instant::now();
+        let slow = self.slow.as_ref();
+        let slow = slow.expect("only hooks that the plugin implements are asked");
+        let missed = match slow.run(asked).await {
+            Ok(answer) => {
+                self.metrics(hook)
+                    .called(outcome_of(&answer), begun.elapsed());
+                return Some(answer);
+            }
+            Err(missed) => missed,
+        };
+        match missed {
+            Missed::QueueFull => self.metrics(hook).skipped(CallOutcome::QueueFull),
+            Missed::Timeout => {
+                let limit = self.config.slow.timeout;
+                let error = PluginError::Unavailable(format!("takes longer than {limit:?}"));
+                let took = (CallOutcome::Timeout, begun.elapsed());
+                self.fell(hook, &error, took, case);
+            }
+            Missed::Failed(error) => {
+                let took = (CallOutcome::of_error(&error), begun.elapsed());
+                self.fell(hook, &error, took, case);
+            }
+        }
+        None
+    }
+
+    fn ask<T>(
+        self: &Arc<Self>,
+        hook: Hook,
+        left: Duration,
+        call: impl FnOnce() -> Outcome<T>,
+        outcome_of: impl FnOnce(&T) -> CallOutcome,
+        case: impl FnOnce() -> Case,
+    ) -> Asked<T> {
         let skip = match () {
             () if self.circuit.is_open() => Some(CallOutcome::CircuitOpen),
             () if left.is_zero() => Some(CallOutcome::ChainDeadline),
             () => None,
         };
         if let Some(outcome) = skip {
-            self.metrics.skipped(outcome);
+            self.metrics(hook).skipped(outcome);
             return Asked {
                 decision: None,
                 spent: Duration::ZERO,
             };
         }
-        let outcome = self.generation.on_request(thread, call, left);
+        let outcome = call();
         let decision = match outcome.decision {
             Ok(decision) => {
-                self.metrics
-                    .called(CallOutcome::of_verdict(&decision.verdict), outcome.took);
+                self.metrics(hook)
+                    .called(outcome_of(&decision), outcome.took);
                 Some(decision)
             }
             Err(error) => {
-                self.failed(error, call, left, outcome.took);
+                self.failed(hook, &error, left, outcome.took, case);
                 None
             }
         };
@@ -91,14 +288,27 @@ impl Stage {
         &self.name
     }
 
-    pub(super) fn on_failure(&self) -> FailurePolicy {
-        self.config.on_failure
+    pub(super) fn source(&self) -> &Source {
+        &self.config.source
     }
 
-    /// Whether the plugin works again, on a copied request; if so, it is asked again from now on.
-    pub(super) fn probe(&self, call: &OwnedCall) -> bool {
-        match self.generation.probe(&call.call()) {
-            Ok(_) => {
+    pub(super) fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    fn hot(&self) -> &Generation {
+        let hot = self.hot.as_ref();
+        hot.expect("only hooks that the plugin implements are asked")
+    }
+
+    pub(super) fn on_failure(&self, hook: Hook) -> FailurePolicy {
+        self.config.on_failure(hook)
+    }
+
+    /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on.
+    pub(super) fn probe(&self, case: &Case) -> bool {
+        match case.probe(self.hot.as_ref(), self.slow.as_ref()) {
+            Ok(()) => {
                 self.circuit.close();
                 tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
                 true
@@ -111,57 +321,100 @@ impl Stage {
     }
 
     pub(super) fn view(&self, generation: u64) -> PluginView {
-        let outline = self.generation.plugin().outline();
-        let (calls, failures) = self.metrics.totals();
+        let outline = self.plugin().outline();
+        let (calls, failures) = self
+            .metrics
+            .iter()
+            .flatten()
+            .map(HookMetrics::totals)
+            .fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         PluginView {
             digest: Some(outline.digest.to_string()),
             size: Some(outline.size),
             state: match self.circuit.is_open() {
                 true => PluginState::Open,
+                false if self.is_shadow() => PluginState::Shadow,
                 false => PluginState::Live,
             },
+            overridden: self.overridden.clone(),
+            versions: self.versions.clone(),
+            trial: self.trial.as_ref().map(|trial| TrialView {
+                digest: trial.stage.plugin().outline().digest.to_string(),
+                share: trial.share,
+                open: trial.stage.circuit.is_open(),
+                last_error: trial.stage.last_error(),
+            }),
             generation,
             hooks: outline.hooks.iter().map(|hook| hook.name()).collect(),
             imports: outline.imports.clone(),
-            memory: self.generation.memory(),
+            memory: self.hot.as_ref().map_or(0, Generation::memory)
+                + self.slow.as_ref().map_or(0, Pool::memory),
             calls,
             failures,
-            last_error: self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_error: self.last_error(),
             ..PluginView::of_config(&self.config)
         }
+    }
+
+    fn metrics(&self, hook: Hook) -> &HookMetrics {
+        let metrics = self.metrics[hook as usize].as_ref();
+        metrics.expect("only hooks that the plugin implements are asked")
     }
 
     #[cold]
     fn failed(
         self: &Arc<Self>,
-        error: PluginError,
-        call: &Call<'_>,
+        hook: Hook,
+        error: &PluginError,
         left: Duration,
         took: Duration,
+        case: impl FnOnce() -> Case,
     ) {
         let killed = matches!(error, PluginError::Deadline { .. });
         if killed && left < self.config.deadline {
             // The time was used up by those before it; its own deadline had not passed.
-            self.metrics.called(CallOutcome::ChainDeadline, took);
+            self.metrics(hook).called(CallOutcome::ChainDeadline, took);
             tracing::debug!(plugin = %self.name, "the chain's deadline passed in this plugin");
             return;
         }
-        self.metrics.called(CallOutcome::of_error(&error), took);
-        self.remember_error(&error);
-        tracing::warn!(plugin = %self.name, kind = error.kind(), "plugin {error}");
-        let fault = if killed { Fault::Kill } else { Fault::Other };
+        self.fell(hook, error, (CallOutcome::of_error(error), took), case);
+    }
+
+    /// It failed, and nobody else is to blame.
+    #[cold]
+    fn fell(
+        self: &Arc<Self>,
+        hook: Hook,
+        error: &PluginError,
+        (outcome, took): (CallOutcome, Duration),
+        case: impl FnOnce() -> Case,
+    ) {
+        self.metrics(hook).called(outcome, took);
+        self.remember_error(error);
+        tracing::warn!(
+            plugin = %self.name,
+            hook = hook.name(),
+            kind = error.kind(),
+            "plugin {error}"
+        );
+        let fault = match error {
+            PluginError::Deadline { .. } => Fault::Kill,
+            _ => Fault::Other,
+        };
         if self.circuit.record(fault, Instant::now()) {
             tracing::error!(
                 plugin = %self.name,
-                policy = ?self.config.on_failure,
+                policy = ?self.config.on_failure(hook),
                 "a plugin failed too often; its failure policy answers for it until a probe passes"
             );
-            probe::start(self, OwnedCall::of(call));
+            probe::start(self, case());
         }
+    }
+
+    fn last_error(&self) -> Option<String> {
+        { self.last_error.lock() }
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn remember_error(&self, error: &PluginError) {
@@ -171,6 +424,13 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner);
         *last = Some(error.to_string());
     }
+}
+
+/// Of 10000, the same for the same connection; connections are numbered in turn, so they are mixed first.
+const fn point_of(link: u64) -> u32 {
+    let mixed = (link ^ (link >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    ((mixed ^ (mixed >> 33)) % 10_000) as u32
 }
 
 impl PluginView {
@@ -197,6 +457,9 @@ impl PluginView {
             calls: 0,
             failures: 0,
             last_error: None,
+            overridden: None,
+            versions: Vec::new(),
+            trial: None,
         }
     }
 }

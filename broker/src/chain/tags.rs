@@ -1,6 +1,6 @@
 //! The tags of a route, found in the raw metadata when a plugin asks for one.
 
-use jackfield_rsocket::metadata::{Composite, Mime, Tags};
+use jackfield_rsocket::metadata::{Composite, Entry, Mime, Tags};
 
 /// The value of the first tag `key=value` behind the route itself. Metadata that does not parse has
 /// no tags.
@@ -8,6 +8,18 @@ pub(super) fn find<'m>(metadata: &'m [u8], key: &str) -> Option<&'m str> {
     let routing = Composite::new(metadata).find_mime(Mime::ROUTING).ok()??;
     let behind_the_route = Tags::new(routing.content).skip(1).map_while(Result::ok);
     { behind_the_route }.find_map(|tag| tag.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The content of the first entry of this type, which may be well-known or spelled out.
+pub(super) fn entry<'m>(metadata: &'m [u8], mime: &str) -> Option<&'m [u8]> {
+    let known = Mime::from_name(mime);
+    let fits = |entry: &Entry<'_>| match known {
+        Some(known) => entry.is(known),
+        None => entry.mime.name() == Some(mime),
+    };
+    { Composite::new(metadata).map_while(Result::ok) }
+        .find(fits)
+        .map(|entry| entry.content)
 }
 
 #[cfg(test)]
@@ -44,6 +56,23 @@ pub(super) mod tests {
             assert_eq!(find(&metadata, "zone"), Some("eu"));
             assert_eq!(find(&metadata, "use"), None);
         }
+    }
+
+    #[test]
+    fn finds_entries_by_any_spelling() {
+        let plain = metadata(&["route"]);
+        assert_eq!(
+            entry(&plain, "message/x.rsocket.routing.v0"),
+            Some(&plain[4..])
+        );
+        assert_eq!(entry(&plain, "text/plain"), None);
+        let own = CompositeBuilder::new()
+            .push("x/own", b"1")
+            .push("x/own", b"2")
+            .finish()
+            .unwrap();
+        assert_eq!(entry(&own, "x/own"), Some(&b"1"[..]));
+        assert_eq!(entry(&own[..own.len() - 9], "x/other"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a chain decided about a request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use jackfield_plugin_host::Rewrite;
@@ -14,6 +14,8 @@ pub struct Decision {
     /// True only when every plugin that was asked wanted it and looked at nothing but route and
     /// link. It holds for the generation that decided.
     pub remember: bool,
+    /// What is left of the chain's deadline for [`super::Chain::disturb`] and [`super::Chain::select`].
+    pub left: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +90,7 @@ pub(super) fn add(earlier: &mut Rewrite, later: Rewrite) {
         version,
         endpoint,
         tags,
+        sticky,
     } = later;
     let replace = |old: &mut Option<String>, new: Option<String>| {
         if new.is_some() {
@@ -99,6 +102,7 @@ pub(super) fn add(earlier: &mut Rewrite, later: Rewrite) {
     replace(&mut earlier.method, method);
     replace(&mut earlier.version, version);
     replace(&mut earlier.endpoint, endpoint);
+    earlier.sticky = sticky.or(earlier.sticky);
     for (key, value) in tags {
         match earlier.tags.iter_mut().find(|(known, _)| *known == key) {
             Some(tag) => tag.1 = value,

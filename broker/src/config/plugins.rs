@@ -3,7 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    chain::{Capability, ChainConfig, FailurePolicy, Mode, PluginConfig, Source},
+    chain::{
+        Capability, ChainConfig, FailurePolicy, Mode, Outbound, PluginConfig, SlowConfig, Source,
+    },
     directory::ServicePattern,
 };
 
@@ -18,6 +20,8 @@ const MEMORY: u64 = 16 << 20;
 /// A component addresses 32 bits of memory.
 const MEMORY_MAX: u64 = 4 << 30;
 const NAME_MAX: usize = 64;
+const QUEUE_MAX: i64 = 65_536;
+const INSTANCES_MAX: i64 = 64;
 
 pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
     let mut plugins: Vec<PluginConfig> = Vec::new();
@@ -37,6 +41,7 @@ pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
             .duration("chain-deadline")
             .unwrap_or(CHAIN_DEADLINE),
         cache_dir: data_dir.join("cache"),
+        kept_dir: Some(data_dir.join("plugins")),
         plugins,
     }
 }
@@ -55,7 +60,11 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
         ("open", FailurePolicy::Open),
         ("closed", FailurePolicy::Closed),
     ];
-    let modes = [("live", Mode::Live), ("off", Mode::Off)];
+    let modes = [
+        ("live", Mode::Live),
+        ("shadow", Mode::Shadow),
+        ("off", Mode::Off),
+    ];
     let order = section.integer("order", i64::from(i32::MIN)..=i64::from(i32::MAX));
     Some(PluginConfig {
         name: name?.value,
@@ -64,17 +73,18 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
             .and_then(|order| i32::try_from(order).ok())
             .unwrap_or(0),
         matches: patterns(section, "match").unwrap_or_default(),
-        on_failure: section
-            .choice("on-failure", &failure, &[])
-            .unwrap_or(FailurePolicy::Closed),
+        on_failure: section.choice("on-failure", &failure, &[]),
         deadline: section.duration("deadline").unwrap_or(DEADLINE),
         memory: section
             .size("memory", 64 << 10..=MEMORY_MAX)
             .unwrap_or(MEMORY),
         allow: capabilities(section),
-        mode: section
-            .choice("mode", &modes, &["shadow"])
-            .unwrap_or(Mode::Live),
+        slow: slow(section),
+        outbound: Outbound {
+            hosts: http_hosts(section),
+            private: section.boolean("http-private").unwrap_or(false),
+        },
+        mode: section.choice("mode", &modes, &[]).unwrap_or(Mode::Live),
         sha256: section.read("sha256", digest).map(|placed| placed.value),
         settings: checked_settings(section),
     })
@@ -137,28 +147,53 @@ pub(super) fn patterns(section: &Section<'_>, key: &str) -> Option<Vec<ServicePa
 fn capabilities(section: &Section<'_>) -> Vec<Capability> {
     let mut allowed = Vec::new();
     for item in section.list("allow").unwrap_or_default() {
-        let capability = match item.value {
-            "log" => Capability::Log,
-            "metrics" => Capability::Metrics,
-            "kv" | "directory" | "clock" | "random" | "call" | "http" => {
-                let what = format!(
-                    "names `{}`, which is not supported by this version",
-                    item.value
-                );
-                section.wrong("allow", what, "write \"log\", \"metrics\", or leave it out");
-                continue;
-            }
-            other => {
-                let what = format!("names `{other}`, which is no capability");
-                section.wrong("allow", what, "write \"log\" or \"metrics\"");
-                continue;
-            }
+        let known = Capability::ALL
+            .into_iter()
+            .find(|capability| capability.name() == item.value);
+        let Some(capability) = known else {
+            let what = format!("names `{}`, which is no capability", item.value);
+            let names = Capability::ALL.map(|capability| format!("\"{}\"", capability.name()));
+            section.wrong("allow", what, format!("write some of {}", names.join(", ")));
+            continue;
         };
         if !allowed.contains(&capability) {
             allowed.push(capability);
         }
     }
     allowed
+}
+
+fn slow(section: &Section<'_>) -> SlowConfig {
+    let default = SlowConfig::default();
+    SlowConfig {
+        timeout: section.duration("timeout").unwrap_or(default.timeout),
+        queue: { section.count("queue", QUEUE_MAX) }.map_or(default.queue, |queue| queue.max(1)),
+        instances: { section.count("instances", INSTANCES_MAX) }
+            .map_or(default.instances, |instances| instances.max(1)),
+    }
+}
+
+/// `HOST` means port 443.
+fn http_hosts(section: &Section<'_>) -> Vec<(String, u16)> {
+    let mut hosts = Vec::new();
+    for item in section.list("http-hosts").unwrap_or_default() {
+        let todo = "write HOST or HOST:PORT, such as \"auth.example:443\"";
+        let (host, port) = match item.value.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !item.value.ends_with(']') => {
+                (host, port.parse().ok())
+            }
+            _ => (item.value, Some(443)),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        match port {
+            Some(port) if !host.is_empty() && host.chars().all(fits) => {
+                hosts.push((host.to_ascii_lowercase(), port));
+            }
+            _ => section.wrong("http-hosts", format!("names `{}`", item.value), todo),
+        }
+    }
+    hosts
 }
 
 fn digest(text: &str) -> Result<[u8; 32], String> {

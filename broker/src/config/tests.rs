@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::chain::{Capability, FailurePolicy, Mode, Source};
+use crate::chain::{Capability, FailurePolicy, Mode, SlowConfig, Source};
 
 use super::*;
 
@@ -268,14 +268,9 @@ fn errors_say_where_what_and_what_to_do() {
             "jackfield.toml:1:1: routing.service.match is missing; add match = \"com.example.*\"",
         ),
         (
-            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nmode = \"shadow\"\n",
-            "jackfield.toml:4:8: plugin.mode is `shadow`; that is not supported by this version, \
-             write \"live\" or \"off\"",
-        ),
-        (
-            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nallow = [\"log\", \"kv\"]\n",
-            "jackfield.toml:4:9: plugin.allow names `kv`, which is not supported by this version; \
-             write \"log\", \"metrics\", or leave it out",
+            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nallow = [\"log\", \"moon\"]\n",
+            "jackfield.toml:4:9: plugin.allow names `moon`, which is no capability; write some of \
+             \"log\", \"metrics\", \"kv\", \"directory\", \"clock\", \"random\", \"call\", \"http\"",
         ),
         (
             "[[plugin]]\nname = \"a\"\nfile = \"gone.wasm\"\n",
@@ -376,6 +371,8 @@ fn a_plugin_is_read_in_full() {
         "[plugins]\nchain-deadline = \"20ms\"\n[[plugin]]\nname = \"canary\"\nfile = \"p.wasm\"\n\
          order = -3\nmatch = [\"a.*\", \"b\"]\non-failure = \"open\"\ndeadline = \"7ms\"\n\
          memory = \"2MiB\"\nallow = [\"log\", \"metrics\"]\nmode = \"off\"\n\
+         timeout = \"9s\"\nqueue = 7\ninstances = 3\nhttp-private = true\n\
+         http-hosts = [\"Auth.Example\", \"a.b:8080\", \"[::1]:99\", \"[::1]\"]\n\
          sha256 = \"00000000000000000000000000000000000000000000000000000000000000ff\"\n\
          [plugin.settings]\npercent = 30\nnested = { list = [1, 2.5, true, \"x\"] }\n",
     );
@@ -387,10 +384,25 @@ fn a_plugin_is_read_in_full() {
     assert_eq!(plugin.source, Source::File(folder.join("p.wasm")));
     assert_eq!(plugin.order, -3);
     assert_eq!(plugin.matches.len(), 2);
-    assert_eq!(plugin.on_failure, FailurePolicy::Open);
+    assert_eq!(plugin.on_failure, Some(FailurePolicy::Open));
     assert_eq!(plugin.deadline, Duration::from_millis(7));
     assert_eq!(plugin.memory, 2 << 20);
     assert_eq!(plugin.allow, [Capability::Log, Capability::Metrics]);
+    let slow = SlowConfig {
+        timeout: Duration::from_secs(9),
+        queue: 7,
+        instances: 3,
+    };
+    assert_eq!(plugin.slow, slow);
+    let hosts = [
+        ("auth.example", 443),
+        ("a.b", 8080),
+        ("::1", 99),
+        ("::1", 443),
+    ];
+    let hosts = hosts.map(|(host, port)| (host.to_owned(), port));
+    assert_eq!(plugin.outbound.hosts, hosts);
+    assert!(plugin.outbound.private);
     assert_eq!(plugin.mode, Mode::Off);
     assert_eq!(plugin.sha256.unwrap()[31], 0xff);
     let settings = serde_json::json!({"percent": 30, "nested": {"list": [1, 2.5, true, "x"]}});
@@ -402,7 +414,7 @@ fn a_plugin_has_defaults() {
     let config = Case::new("[[plugin]]\nname = \"c\"\nfile = \"builtin:canary\"\n").config();
     let plugin = &config.plugins.plugins[0];
     assert_eq!(plugin.source, Source::Builtin("canary".into()));
-    assert_eq!(plugin.on_failure, FailurePolicy::Closed);
+    assert_eq!(plugin.on_failure, None);
     assert_eq!((plugin.order, plugin.memory), (0, 16 << 20));
     assert_eq!(plugin.deadline, Duration::from_millis(5));
     assert!(plugin.matches.is_empty() && plugin.allow.is_empty());

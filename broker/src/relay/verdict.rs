@@ -28,8 +28,10 @@ impl Link {
         interaction: Interaction,
     ) -> Verdict {
         let name = &route.name;
+        let principal = self.caller();
         let decision = self.plane.chains.load().on_request(&chain::Request {
             thread: self.thread,
+            link: self.me.id.0,
             interaction: match interaction {
                 Interaction::Response => chain::Interaction::RequestResponse,
                 Interaction::FireAndForget => chain::Interaction::FireAndForget,
@@ -43,8 +45,15 @@ impl Link {
             endpoint: &name.endpoint,
             sticky: name.sticky,
             metadata,
-            source_app: &self.app_name,
-            principal: &self.caller().subject,
+            caller: chain::Caller {
+                app: &self.app_name,
+                principal: &principal.subject,
+                facts: &chain::CallerFacts {
+                    principal,
+                    metadata: None,
+                },
+                ..chain::Caller::ANONYMOUS
+            },
         });
         if decision.remember {
             // Somebody else cannot have set it: the link has one task.

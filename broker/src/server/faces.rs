@@ -1,14 +1,14 @@
 //! What the HTTP faces are given: views of the other rooms, and two things they may do.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::{Admin, Faces, Handles, Readiness, Token},
-    chain::Chains,
+    admin::{Admin, Faces, Handles, PluginDeed, PluginLoad, Readiness, Token},
+    chain::{Beside, Chains, LoadErrors, Loader, NewVersion, OperationError, Operations},
     config::{HostPort, Loaded, parse_duration},
     relay::{Directory, Relay},
     scrape::{Parts, Scraper},
@@ -23,6 +23,7 @@ pub(super) struct Rooms {
     pub(super) config: Arc<ArcSwap<Loaded>>,
     pub(super) directory: Arc<Directory>,
     pub(super) chains: Arc<Chains>,
+    pub(super) loader: Arc<Loader>,
     pub(super) relay: Arc<Relay>,
     pub(super) registry: Registry,
     pub(super) log: LogHandle,
@@ -53,6 +54,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         config,
         directory,
         chains,
+        loader,
         relay,
         registry,
         log,
@@ -74,6 +76,14 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     let (readiness, connections) = (relay.clone(), relay.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
+    let running = Arc::clone(&config);
+    let plugin = move |plugin: &str, deed| {
+        let operations = Operations::new(Arc::clone(&loader));
+        act(&operations, plugin, deed, || {
+            loader.load(&running.load().config.plugins)
+        })
+        .map_err(|error| error.to_string())
+    };
     Ok(Handles {
         metrics: Box::new(move || {
             relay.measure();
@@ -85,6 +95,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         apps: Box::new(move || apps.apps()),
         services: Box::new(move || services.services()),
         plugins: Box::new(plugins),
+        plugin: Box::new(plugin),
         connections: Box::new(connections),
         config: Box::new(move || json!(config.load().settings)),
         readiness: Box::new(move || Readiness {
@@ -101,6 +112,42 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
             Ok(())
         }),
     })
+}
+
+/// The admin API knows one operator: whoever has the token.
+const WHO: &str = "admin";
+
+fn act(
+    operations: &Operations,
+    plugin: &str,
+    deed: PluginDeed,
+    reload: impl FnOnce() -> Result<u64, LoadErrors>,
+) -> Result<u64, OperationError> {
+    match deed {
+        PluginDeed::Load(load) => {
+            let PluginLoad {
+                file,
+                digest,
+                percent,
+                shadow,
+            } = load;
+            let version = match (digest, file) {
+                (Some(digest), _) => NewVersion::Digest(digest),
+                (None, file) => NewVersion::read(Path::new(&file.unwrap_or_default()))?,
+            };
+            let beside = match percent {
+                Some(percent) => Some(Beside::Share((percent * 100.0).round() as u32)),
+                None => shadow.then_some(Beside::Shadow),
+            };
+            operations.load(plugin, version, beside, WHO)
+        }
+        PluginDeed::Reload => Ok(reload()?),
+        PluginDeed::Enable => operations.enable(plugin, WHO),
+        PluginDeed::Disable => operations.disable(plugin, WHO),
+        PluginDeed::Promote => operations.promote(plugin, WHO),
+        PluginDeed::Rollback(to) => operations.rollback(plugin, to.as_deref(), WHO),
+        PluginDeed::Reset => operations.reset(plugin, WHO),
+    }
 }
 
 /// Gauges that are measured when somebody looks.

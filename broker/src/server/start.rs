@@ -130,6 +130,7 @@ impl Server {
             config: Arc::clone(&current),
             directory,
             chains,
+            loader: Arc::clone(&loader),
             relay: Arc::clone(&relay),
             registry: registry.clone(),
             log: log.clone(),

@@ -13,7 +13,7 @@ fn three_kills_open_it_and_nothing_is_called_any_more() {
         "spins",
         &Guest::new().on_request("(drop (local.get $call)) (loop $l (br $l)) (unreachable)"),
     )
-    .on_failure = FailurePolicy::Open;
+    .on_failure = Some(FailurePolicy::Open);
     it.load().unwrap();
     for _ in 0..50 {
         assert!(matches!(it.ask().verdict, Verdict::Pass));

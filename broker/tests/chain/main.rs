@@ -9,8 +9,11 @@ mod guests;
 
 mod builtin;
 mod circuit;
+mod hot_hooks;
+mod life;
 mod order;
 mod reload;
+mod slow_hooks;
 
 use std::{
     fs,
@@ -21,8 +24,8 @@ use std::{
 
 use jackfield::{
     chain::{
-        Capability, ChainConfig, Chains, CompileWith, Decision, FailurePolicy, GuestCalls,
-        Interaction, LoadErrors, Loader, Mode, PluginConfig, Request, Source, Watcher,
+        Caller, Capability, ChainConfig, Chains, CompileWith, Decision, GuestCalls, Interaction,
+        LoadErrors, Loader, Mode, PluginConfig, Request, Source, Watcher,
     },
     directory::ServicePattern,
 };
@@ -49,6 +52,7 @@ impl Fixture {
         let config = ChainConfig {
             deadline: Duration::from_secs(1),
             cache_dir: dir.path().join("cache"),
+            kept_dir: Some(dir.path().join("plugins")),
             plugins: Vec::new(),
         };
         Self {
@@ -68,10 +72,12 @@ impl Fixture {
             source: Source::File(path),
             order: self.config.plugins.len() as i32,
             matches: Vec::new(),
-            on_failure: FailurePolicy::Closed,
+            on_failure: None,
             deadline: Duration::from_millis(5),
             memory: 1 << 20,
-            allow: vec![Capability::Log, Capability::Metrics],
+            allow: Capability::ALL.to_vec(),
+            slow: Default::default(),
+            outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
             settings: serde_json::Value::Null,
@@ -129,6 +135,7 @@ impl Fixture {
 fn request() -> Request<'static> {
     Request {
         thread: 0,
+        link: 7,
         interaction: Interaction::RequestResponse,
         group: "",
         service: "com.example.User",
@@ -137,8 +144,10 @@ fn request() -> Request<'static> {
         endpoint: "",
         sticky: false,
         metadata: b"",
-        source_app: "shop",
-        principal: "",
+        caller: Caller {
+            app: "shop",
+            ..Caller::ANONYMOUS
+        },
     }
 }
 
@@ -168,7 +177,7 @@ fn refuses(text: &str) -> Guest {
 /// The words of a rewrite of the service or the version to the text at [`TEXT`].
 fn rewrite_words(service: bool, len: u32) -> Vec<u32> {
     let to = [1, TEXT, len];
-    let mut words = vec![0; 17];
+    let mut words = vec![0; 18];
     words[if service { 3..6 } else { 9..12 }].copy_from_slice(&to);
     words
 }
@@ -207,7 +216,7 @@ fn tells_version() -> Guest {
         (i32.store (i32.const 2052) (i32.const 0x201))
         (i32.store (i32.const 2056) (i32.load (i32.const 3000)))
         (i32.store (i32.const 2060) (i32.load (i32.const 3004)))
-        (i32.store8 (i32.const 2120) (i32.const 1))
+        (i32.store8 (i32.const 2124) (i32.const 1))
         (call $drop (local.get $call))
         (i32.const 2048)",
         )

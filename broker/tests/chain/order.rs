@@ -133,7 +133,7 @@ fn policies_answer_for_a_plugin_that_fails() {
     let decision = it.ask();
     assert!(matches!(&decision.verdict, Verdict::Failed { plugin } if &**plugin == "fails"));
     assert!(!decision.remember);
-    it.config.plugins[0].on_failure = FailurePolicy::Open;
+    it.config.plugins[0].on_failure = Some(FailurePolicy::Open);
     it.load().unwrap();
     let decision = it.ask();
     assert!(matches!(decision.verdict, Verdict::Rewrite(_)) && !decision.remember);
@@ -152,7 +152,7 @@ fn the_chains_deadline_is_shared() {
     let mut it = Fixture::new();
     it.config.deadline = std::time::Duration::from_millis(2);
     for name in ["first", "second"] {
-        it.plugin(name, &spins).on_failure = FailurePolicy::Open;
+        it.plugin(name, &spins).on_failure = Some(FailurePolicy::Open);
     }
     it.load().unwrap();
     for _ in 0..5 {

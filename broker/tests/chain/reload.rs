@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use jackfield::chain::{Request, Source, Verdict};
+use jackfield::chain::{Capability, FailurePolicy, Request, Source, Verdict};
 
 use crate::{Fixture, guests::Guest, refuses, request, rewrites_version, tells_version, until};
 
@@ -81,7 +81,10 @@ fn checking_changes_nothing() {
 #[test]
 fn a_view_tells_what_an_operator_asks() {
     let mut it = Fixture::new();
-    it.plugin("one", &refuses("one")).matches = crate::pattern("com.*");
+    let config = it.plugin("one", &refuses("one"));
+    config.matches = crate::pattern("com.*");
+    config.allow = vec![Capability::Log, Capability::Metrics];
+    config.on_failure = Some(FailurePolicy::Closed);
     it.load().unwrap();
     let _ = it.ask();
     let view = serde_json::to_value(&it.chains.views()[0]).unwrap();

@@ -35,7 +35,7 @@ class Lifecycle:
         if version is None and group is None:
             raise Err("there is neither `version` nor `group`")
         weight = round(percent * 100)
-        to = Rewrite(group=group, service=None, method=None, version=version, endpoint=None, tags=[])
+        to = Rewrite(group=group, service=None, method=None, version=version, endpoint=None, tags=[], sticky=None)
         by = key(given["by"]) if "by" in given else None
 
 

@@ -6,8 +6,8 @@
 use std::{env, fs, path::Path, sync::Arc, time::Duration};
 
 use jackfield_plugin_host::{
-    Call, Compiler, Engine, Generation, Limits, Plugin, PluginError, Rewrite, Settings, Share,
-    Tags, Verdict,
+    Call, Compiler, Engine, Entries, Generation, Limits, Plugin, PluginError, Rewrite, Settings,
+    Share, Verdict,
 };
 
 use crate::host::{Recorder, call};
@@ -80,6 +80,7 @@ impl Loaded {
                 memory: self.memory,
             },
             host: Arc::new(Recorder::default()),
+            kv: Arc::default(),
         };
         Generation::new(Arc::clone(&self.plugin), settings, 1)
     }
@@ -87,9 +88,13 @@ impl Loaded {
 
 struct User(String);
 
-impl Tags for User {
-    fn value(&self, key: &str) -> Option<&str> {
+impl Entries for User {
+    fn tag(&self, key: &str) -> Option<&str> {
         (key == "user").then_some(&self.0)
+    }
+
+    fn entry(&self, _: &str) -> Option<&[u8]> {
+        None
     }
 }
 
@@ -127,7 +132,7 @@ fn behaves(canary: &Canary) {
             match decide(
                 &steady,
                 &Call {
-                    tags: &User(format!("user-{n}")),
+                    entries: &User(format!("user-{n}")),
                     ..call()
                 },
             ) {
@@ -144,7 +149,7 @@ fn behaves(canary: &Canary) {
         decide(
             &steady,
             &Call {
-                tags: &User(String::new()),
+                entries: &User(String::new()),
                 ..call()
             }
         ),

@@ -1,7 +1,9 @@
 //! Small guests, written as core modules in WAT and wrapped by the contract's own WIT.
 //!
 //! Addresses that the default guests leave zeroed: 1024 is `ok` for `configure`, 2048 is `pass`, not to be remembered,
-//! for `on-request`. A decision has its verdict's case at 0, its payload at 4, and `remember` at 72.
+//! for `on-request`. A decision has its verdict's case at 0, its payload at 4, and `remember` at 76.
+//!
+//! Of the other hooks a guest has those that [`Guest::hook`] gives it.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -21,7 +23,13 @@ pub(crate) struct Guest {
     start: String,
     configure: String,
     on_request: String,
+    /// Further exports, whole.
+    hooks: String,
 }
+
+/// What every hot hook is given, as parameters and a result.
+pub(crate) const HOT: &str =
+    "(param $service i32) (param $handler i32) (param $traits i32) (param $call i32) (result i32)";
 
 impl Guest {
     /// Accepts everything and passes.
@@ -37,7 +45,48 @@ impl Guest {
             start: String::new(),
             configure: "(i32.const 1024)".into(),
             on_request: "(i32.const 2048)".into(),
+            hooks: String::new(),
         }
+    }
+
+    /// Accepts its settings, and has no hook yet.
+    pub(crate) fn without_hooks() -> Self {
+        Self::new().only(&["with-lifecycle"])
+    }
+
+    /// One more hook, or another function of one: its world, its interface, the function and the whole of its body.
+    pub(crate) fn hook(
+        mut self,
+        world: &'static str,
+        function: &str,
+        signature: &str,
+        body: &str,
+    ) -> Self {
+        if !self.include.contains(&world) {
+            self.include.push(world);
+        }
+        let name = self.interface(
+            world
+                .strip_prefix("with-")
+                .expect("a world of the contract"),
+        );
+        writeln!(
+            self.hooks,
+            r#"(func (export "{name}#{function}") {signature} {body})"#
+        )
+        .unwrap();
+        self
+    }
+
+    /// The hook `endpoint-selector`; what it leaves is the address of a selection. It must drop `$call`.
+    pub(crate) fn select(self, body: &str) -> Self {
+        let signature = HOT.replace("(result", "(param $count i32) (result");
+        self.hook("with-endpoint-selector", "select", &signature, body)
+    }
+
+    /// The hook `chaos`; what it leaves is the address of a plan. It must drop `$call`.
+    pub(crate) fn disturb(self, body: &str) -> Self {
+        self.hook("with-chaos", "disturb", HOT, body)
     }
 
     pub(crate) fn version(mut self, version: &str) -> Self {
@@ -130,7 +179,7 @@ impl Guest {
     pub(crate) fn always(self, case: u32, payload: &[u32], remember: bool) -> Self {
         let mut decision = vec![case];
         decision.extend(payload);
-        decision.resize(18, 0);
+        decision.resize(19, 0);
         decision.push(remember.into());
         self.words(2048, &decision)
     }
@@ -193,6 +242,7 @@ impl Guest {
             start,
             configure,
             on_request,
+            hooks,
             ..
         } = self;
         let mut exports = String::new();
@@ -205,11 +255,15 @@ impl Guest {
             .unwrap();
         }
         let mut drop = String::new();
-        if self.include.contains(&"with-routing-filter") {
-            let name = self.interface("routing-filter");
+        let hot =
+            ["routing-filter", "endpoint-selector", "chaos"].map(|hook| format!("with-{hook}"));
+        if hot.iter().any(|world| self.include.contains(&&**world)) {
             let request = self.interface("request");
             drop =
                 format!(r#"(import "{request}" "[resource-drop]call" (func $drop (param i32)))"#);
+        }
+        if self.include.contains(&"with-routing-filter") {
+            let name = self.interface("routing-filter");
             let body = match on_request.contains("$call") {
                 true => on_request.clone(),
                 false => format!("(call $drop (local.get $call)) {on_request}"),
@@ -236,7 +290,8 @@ impl Guest {
             {data}
             {functions}
             {start}
-            {exports})"#
+            {exports}
+            {hooks})"#
         )
     }
 }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Call, Capability, Compiler, Counter, Decision, Engine, Gauge, Generation, HostCalls,
-    Interaction, Level, Limits, Plugin, PluginError, Settings, Tags,
+    Call, Caller, Candidates, Capability, Compiler, Counter, Decision, Engine, Entries, Gauge,
+    Generation, HostCalls, Interaction, Level, Limits, NoFacts, Plan, Plugin, PluginError,
+    Selection, Settings,
 };
 
 use crate::guests::Guest;
@@ -49,9 +50,13 @@ impl Counter for Shared {
 
 pub(crate) struct OneTag(pub(crate) &'static str, pub(crate) &'static str);
 
-impl Tags for OneTag {
-    fn value(&self, key: &str) -> Option<&str> {
+impl Entries for OneTag {
+    fn tag(&self, key: &str) -> Option<&str> {
         (key == self.0).then_some(self.1)
+    }
+
+    fn entry(&self, mime: &str) -> Option<&[u8]> {
+        (mime == "text/plain").then_some(b"metadata")
     }
 }
 
@@ -64,9 +69,14 @@ pub(crate) fn call() -> Call<'static> {
         method: "find",
         version: "1",
         endpoint: "",
-        tags: &OneTag("user", "alice"),
-        app: "shop",
-        principal: "shop@example",
+        entries: &OneTag("user", "alice"),
+        caller: Caller {
+            app: "shop",
+            instance: "shop-1",
+            address: "10.0.0.7",
+            principal: "shop@example",
+            facts: &NoFacts,
+        },
         metadata: b"metadata",
     }
 }
@@ -82,7 +92,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
 const PAGE: u64 = 65_536;
 
 pub(crate) fn load(guest: &Guest) -> Result<Fixture, PluginError> {
-    load_with(guest, &[Capability::Log, Capability::Metrics], 16 * PAGE)
+    load_with(guest, &Capability::ALL, 16 * PAGE)
 }
 
 pub(crate) fn load_with(
@@ -109,6 +119,7 @@ pub(crate) fn load_bytes(
             memory,
         },
         host: Arc::clone(&recorder) as Arc<dyn HostCalls>,
+        kv: Arc::default(),
     };
     let generation = Generation::new(Arc::new(plugin), settings, 1)?;
     Ok(Fixture {
@@ -127,6 +138,55 @@ impl Fixture {
         self.generation
             .on_request(0, call, Duration::from_secs(1))
             .decision
+    }
+
+    pub(crate) fn select(&self, candidates: &dyn Candidates) -> Result<Selection, PluginError> {
+        self.generation
+            .select(0, &call(), candidates, Duration::from_secs(1))
+            .decision
+    }
+
+    pub(crate) fn disturb(&self) -> Result<Plan, PluginError> {
+        self.generation
+            .disturb(0, &call(), Duration::from_secs(1))
+            .decision
+    }
+}
+
+/// Instances in zones; the index is the number of calls in flight.
+pub(crate) struct Zones(pub(crate) &'static [&'static str]);
+
+impl Candidates for Zones {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn uuid(&self, index: usize) -> String {
+        format!("uuid-{index}")
+    }
+
+    fn app(&self, _: usize) -> String {
+        "orders".into()
+    }
+
+    fn ip(&self, index: usize) -> String {
+        format!("10.0.0.{index}")
+    }
+
+    fn tag(&self, index: usize, key: &str) -> Option<String> {
+        (key == "zone").then(|| self.0[index].to_owned())
+    }
+
+    fn has(&self, index: usize, key: &str, value: &str) -> bool {
+        key == "zone" && self.0[index] == value
+    }
+
+    fn power(&self, _: usize) -> u32 {
+        1
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        index as u32
     }
 }
 

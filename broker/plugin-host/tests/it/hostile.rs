@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jackfield_plugin_host::{Capability, Generation, PluginError, Verdict};
+use jackfield_plugin_host::{Capability, PluginError, Verdict};
 
 use crate::{
     guests::Guest,
@@ -361,9 +361,9 @@ fn a_storm_of_host_calls_ends_at_the_deadline() {
 #[test]
 fn a_probe_uses_an_instance_of_its_own() {
     let it = load(&once("(unreachable)")).unwrap();
-    assert!(Generation::probe(&it.generation, &call()).is_err());
+    assert!(it.generation.probe_on_request(&call()).is_err());
     let it = load(&Guest::new()).unwrap();
     let before = it.generation.memory();
-    assert!(it.generation.probe(&call()).is_ok());
+    assert!(it.generation.probe_on_request(&call()).is_ok());
     assert_eq!(it.generation.memory(), before, "and lets it go");
 }

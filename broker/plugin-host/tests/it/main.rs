@@ -6,3 +6,5 @@ mod compiling;
 mod guests;
 mod host;
 mod hostile;
+mod hot_hooks;
+mod slow_hooks;

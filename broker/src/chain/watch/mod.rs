@@ -15,7 +15,7 @@ use std::{
 
 use files::Files;
 
-use super::{ChainConfig, Loader, Mode, Source};
+use super::{ChainConfig, Loader, Mode, Operations, Source};
 
 /// A thread that looks at the components of a configuration, and at other files it was given, until
 /// it is dropped.
@@ -104,6 +104,7 @@ impl<F: FnMut(&[PathBuf])> Watch<F> {
         if !others.is_empty() {
             (self.on_others)(&others);
         }
+        Operations::new(Arc::clone(&self.loader)).heal();
         let config = self
             .config
             .lock()
@@ -141,7 +142,7 @@ fn components(config: &ChainConfig) -> Vec<PathBuf> {
     let live = config
         .plugins
         .iter()
-        .filter(|plugin| plugin.mode == Mode::Live);
+        .filter(|plugin| plugin.mode != Mode::Off);
     live.filter_map(|plugin| match &plugin.source {
         Source::File(path) => Some(path.clone()),
         Source::Builtin(_) => None,
