@@ -9,8 +9,8 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Cache, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits, Outline,
-    Plugin, PluginError, Settings,
+    Cache, Capability, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits,
+    Outline, Plugin, PluginError, Settings,
 };
 
 use super::{
@@ -37,6 +37,27 @@ pub struct Loader {
     /// plugin.
     kvs: Mutex<HashMap<String, Arc<Kv>>>,
     threads_of_slow: Mutex<Option<Arc<Threads>>>,
+    offer: Offer,
+}
+
+/// What the broker around the chain does for plugins. A plugin that needs more is refused: one that is never asked,
+/// or always denied, would look as if it worked.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// The hooks that are called.
+    pub hooks: &'static [Hook],
+    /// The capabilities that can be granted.
+    pub capabilities: &'static [Capability],
+}
+
+impl Default for Offer {
+    /// Everything that the contract has.
+    fn default() -> Self {
+        Self {
+            hooks: &Hook::ALL,
+            capabilities: &Capability::ALL,
+        }
+    }
 }
 
 /// How components are compiled.
@@ -63,6 +84,26 @@ pub struct LoadError {
 #[derive(Debug)]
 pub struct LoadErrors(pub Vec<LoadError>);
 
+impl Offer {
+    fn suffices(self, config: &PluginConfig, stage: &Stage) -> Result<(), PluginError> {
+        let lacking = |what: &str, name: &str, todo: &str| {
+            Err(PluginError::Unavailable(format!(
+                "{what} `{name}`, which this version of the broker does not offer; {todo}"
+            )))
+        };
+        let hooks = Hook::ALL.into_iter();
+        let uncalled = |hook: &Hook| stage.plugin().implements(*hook) && !self.hooks.contains(hook);
+        if let Some(hook) = { hooks }.find(uncalled) {
+            return lacking("has the hook", hook.name(), "leave the plugin out");
+        }
+        let ungranted = |wanted: &&Capability| !self.capabilities.contains(wanted);
+        match config.allow.iter().find(ungranted) {
+            Some(wanted) => lacking("is allowed", wanted.name(), "take it out of `allow`"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Loader {
     /// `threads`: how many data-plane threads ask, each with an instance of its own.
     pub fn new(
@@ -81,7 +122,15 @@ impl Loader {
             loading,
             kvs: Mutex::default(),
             threads_of_slow: Mutex::default(),
+            offer: Offer::default(),
         }
+    }
+
+    /// For a broker that does not do everything.
+    #[must_use]
+    pub const fn offering(mut self, offer: Offer) -> Self {
+        self.offer = offer;
+        self
     }
 
     /// Loads every plugin and swaps the chain, or changes nothing. What operators changed holds over what the
@@ -233,6 +282,7 @@ impl Loader {
                         let history = overrides.history(&plugin.name).to_vec();
                         let stage =
                             self.versions(plugin, held, kept.as_ref(), compiler, threads)?;
+                        self.offer.suffices(plugin, &stage)?;
                         Ok(stage.overridden(held.cloned(), history))
                     })
                 }

@@ -63,7 +63,7 @@ pub use jackfield_plugin_host::{
     Waiting,
 };
 pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
-pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
+pub use loader::{CompileWith, LoadError, LoadErrors, Loader, Offer};
 pub use request::Request;
 pub use slow::Outbound;
 pub use slow_hooks::{Admitted, Collector};

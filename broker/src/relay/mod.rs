@@ -87,13 +87,25 @@ use accept::Arrival;
 use plane::Plane;
 
 use crate::{
-    chain::Chains,
+    chain::{Capability, Chains, Hook, Offer},
     directory,
     identity::{Identity, Principal},
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
 pub type Directory = directory::Directory<Arc<Handle>>;
+
+/// The hooks that the data plane calls, and what it lets plugins do.
+pub const OFFER: Offer = Offer {
+    hooks: &[Hook::RoutingFilter],
+    capabilities: &[
+        Capability::Log,
+        Capability::Metrics,
+        Capability::Kv,
+        Capability::Clock,
+        Capability::Random,
+    ],
+};
 
 /// Connections on their way to one thread.
 const ARRIVALS_MAX: usize = 1024;

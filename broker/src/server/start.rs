@@ -209,12 +209,8 @@ async fn load_plugins(
 ) -> Result<Arc<Loader>, StartError> {
     let guest_calls = Arc::new(GuestCalls::new(registry.prometheus())?);
     let threads = loaded.config.node.threads;
-    let loader = Arc::new(Loader::new(
-        Arc::clone(chains),
-        threads,
-        compile_with,
-        guest_calls,
-    ));
+    let loader = Loader::new(Arc::clone(chains), threads, compile_with, guest_calls);
+    let loader = Arc::new(loader.offering(relay::OFFER));
     let (loading, config) = (Arc::clone(&loader), loaded.config.plugins.clone());
     let done = tokio::task::spawn_blocking(move || loading.load(&config)).await;
     done.map_err(|panic| StartError::System(io::Error::other(panic)))??;
