@@ -328,6 +328,14 @@ fn limits(reader: &Reader<'_>) -> Limits {
         let what = "is above limits.outbox-hard";
         section.wrong("outbox", what, "raise outbox-hard, or lower outbox");
     }
+    if limits.resume_bytes > limits.outbox_hard {
+        let what = "is above limits.outbox-hard, so that what is sent again would end the session";
+        section.wrong(
+            "resume-bytes",
+            what,
+            "raise outbox-hard, or lower resume-bytes",
+        );
+    }
     limits
 }
 

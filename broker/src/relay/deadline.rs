@@ -35,7 +35,8 @@ impl Link {
             None => self.connection.next_timeout(),
         };
         let mut next = alive.unwrap_or(self.now + Duration::from_secs(60));
-        if let Some(due) = self.grant.as_ref().and_then(Grant::next_timeout) {
+        let grant = self.grant.as_ref().filter(|_| self.line.is_attached());
+        if let Some(due) = grant.and_then(Grant::next_timeout) {
             next = next.min(due.max(self.now + Duration::from_millis(1)));
         }
         // Every frame moves the keepalive deadline; a timer that is early costs less than resetting it.

@@ -64,7 +64,10 @@ impl Link {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-500409: a newer connection of this application takes over"),
             },
-            Order::Forget => Ending::Peer("too many sessions without a transport".into()),
+            Order::Forget => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text("RST-910410: too many sessions without a transport"),
+            },
             Order::Shed => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text(

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Waker,
 };
 
 use jackfield_rsocket::net::FrameIo;
@@ -50,6 +51,8 @@ pub struct Handle {
     parked: AtomicBool,
     /// The same, while its peer has granted no lease.
     barred: AtomicBool,
+    /// The owner's task. The outbox wakes it for items; this is for orders and for the door, at any time.
+    task: Mutex<Option<Waker>>,
     door: Mutex<Door>,
     knocked: AtomicBool,
     /// The owner is to announce CONNECTION_CLOSE, or to end.
@@ -100,6 +103,7 @@ impl Handle {
             closing: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             barred: AtomicBool::new(false),
+            task: Mutex::default(),
             door: Mutex::new(Door::Open(None)),
             knocked: AtomicBool::new(false),
             order: AtomicU64::new(0),
@@ -150,6 +154,18 @@ impl Handle {
         self.barred.store(barred, Ordering::Relaxed);
     }
 
+    /// For the owner, once: where it is to be woken.
+    pub(super) fn owned_by(&self, task: &Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+    }
+
+    fn wake(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = &*task {
+            task.wake_by_ref();
+        }
+    }
+
     fn door(&self) -> MutexGuard<'_, Door> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +184,7 @@ impl Handle {
             Door::Shut => return Err(returning),
         }
         self.knocked.store(true, Ordering::Release);
-        self.outbox.wake_owner();
+        self.wake();
         Ok(())
     }
 
@@ -208,7 +224,7 @@ impl Handle {
             self.stop_requests();
         }
         self.order.fetch_max(order as u64, Ordering::AcqRel);
-        self.outbox.wake_owner();
+        self.wake();
     }
 }
 

@@ -33,8 +33,6 @@ pub(super) struct Line {
     written: u64,
     /// Since when the socket has owed progress.
     stalled_since: Option<Instant>,
-    /// What cannot be sent again was given up while nobody was there to read it.
-    torn: bool,
 }
 
 /// No other transport can go on with the session.
@@ -52,7 +50,6 @@ impl Line {
             read: 0,
             written: 0,
             stalled_since: None,
-            torn: false,
         }
     }
 
@@ -62,12 +59,9 @@ impl Line {
         self.io.is_some()
     }
 
-    /// Whether the session may outlive its transport.
-    pub(super) const fn session(&self) -> Option<&Session> {
-        match &self.session {
-            Some(session) if !self.torn => Some(session),
-            _ => None,
-        }
+    /// What outlives the transport, if anything does.
+    pub(super) fn session(&self) -> Option<&Session> {
+        self.session.as_deref()
     }
 
     /// Takes the transport away. What it did not carry is still kept.
@@ -83,8 +77,7 @@ impl Line {
         mut io: FrameIo,
         resume: &Resume<'_>,
     ) -> Result<Option<FrameIo>, Box<CannotResume>> {
-        let torn = self.torn;
-        let Some(session) = self.session.as_mut().filter(|_| !torn) else {
+        let Some(session) = &mut self.session else {
             let why = UNKNOWN_TOKEN;
             return Err(Box::new(CannotResume { io, why }));
         };
@@ -131,9 +124,9 @@ impl Line {
                 Body::Share(body) => body.clone(),
             };
             let pinned = pinned_by(&body);
-            let given_up = session.on_sent(head, body, pinned);
-            // With a transport, the peer most likely has what was given up.
-            self.torn |= given_up > 0 && self.io.is_none();
+            // What is given up when it is full is the oldest, which the peer has most likely; if it has not, that
+            // shows when it comes back.
+            session.on_sent(head, body, pinned);
         }
         if let Some(io) = &mut self.io {
             io.push(head, body);

@@ -83,6 +83,8 @@ pub(super) struct Link {
     pub(super) grant: Option<Grant>,
     /// Until when the session waits for a transport.
     pub(super) parked_until: Option<Instant>,
+    /// What the parked session was last said to hold.
+    pub(super) weighed: Option<usize>,
     pub(super) ending: Option<Ending>,
     pub(super) counts: Counts,
     /// Frames built here, before they go to the writer.
@@ -153,6 +155,7 @@ impl Link {
             held: Held::new(&limits),
             told: Bucket::new(told_per_second, now),
             parked_until: None,
+            weighed: None,
             ending: None,
             counts: Counts::default(),
             scratch: BytesMut::new(),
@@ -169,6 +172,7 @@ impl Link {
     ///
     /// It is lent, because a future that owned it would hold it more than once.
     pub(super) async fn run(&mut self) -> Ended {
+        poll_fn(|cx| Poll::Ready(self.me.owned_by(cx.waker()))).await;
         let ending = poll_fn(|cx| self.poll(cx)).await;
         let cut = self.close_streams();
         self.say_goodbye(&ending).await;

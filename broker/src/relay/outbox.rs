@@ -16,7 +16,7 @@
 //! outbox. Nobody waits while holding the lock, and nothing is dropped under it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -52,8 +52,9 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Those with items, and no others.
     sources: HashMap<LinkId, Source, RandomState>,
-    /// Sources with items, in the order of their turns.
+    /// The same, in the order of their turns.
     ring: VecDeque<LinkId>,
     /// Queues of sources that have nothing waiting, to be used again.
     spare: Vec<VecDeque<Item>>,
@@ -68,6 +69,14 @@ struct Source {
     items: VecDeque<Item>,
     bytes: usize,
     deficit: usize,
+}
+
+impl Inner {
+    /// A source has nothing here any more, and no turn.
+    fn forget(&mut self, source: LinkId) {
+        self.sources.remove(&source);
+        self.ring.retain(|waiting| *waiting != source);
+    }
 }
 
 /// An item that could not be placed.
@@ -150,17 +159,24 @@ impl Outbox {
         if item.needs_room() && bytes > 0 && bytes + weight > self.hard.load(Ordering::Relaxed) {
             return Err(Unplaced::Full(item));
         }
-        let Inner { sources, spare, .. } = &mut *inner;
-        let entry = sources.entry(source).or_insert_with(|| Source {
-            items: spare.pop().unwrap_or_default(),
-            ..Source::default()
-        });
-        let idle = entry.items.is_empty();
+        let Inner {
+            sources,
+            ring,
+            spare,
+            ..
+        } = &mut *inner;
+        let entry = match sources.entry(source) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                ring.push_back(source);
+                entry.insert(Source {
+                    items: spare.pop().unwrap_or_default(),
+                    ..Source::default()
+                })
+            }
+        };
         entry.items.push_back(item);
         entry.bytes += weight;
-        if idle {
-            inner.ring.push_back(source);
-        }
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         let owner = inner.owner.take();
         drop(inner);
@@ -238,9 +254,13 @@ impl Outbox {
         let (taken, left) = std::mem::take(&mut entry.items)
             .into_iter()
             .partition::<VecDeque<_>, _>(|item| item.is_of(ticket));
+        let nothing_left = left.is_empty();
         entry.items = left;
         let weight = taken.iter().map(weight_of).sum();
         entry.bytes -= weight;
+        if nothing_left {
+            inner.forget(source);
+        }
         let left = self.bytes.fetch_sub(weight, Ordering::Relaxed) - weight;
         self.wake_waiting(inner, left);
         taken.into()
@@ -278,18 +298,19 @@ impl Outbox {
             source.bytes -= weight;
             self.bytes.fetch_sub(weight, Ordering::Relaxed);
         }
+        let Inner { sources, ring, .. } = &mut *inner;
+        sources.retain(|_, source| !source.items.is_empty());
+        ring.retain(|source| sources.contains_key(source));
         inner.owner = Some(waker.clone());
         let left = self.bytes();
         self.wake_waiting(inner, left);
         openings
     }
 
-    /// Wakes the owner, whatever there is.
-    pub(super) fn wake_owner(&self) {
-        let owner = self.lock().owner.take();
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+    /// Sources that have a turn coming.
+    #[cfg(test)]
+    pub(super) fn turns(&self) -> usize {
+        self.lock().ring.len()
     }
 
     /// Nothing can be placed any more. What was waiting is given to the caller, to be dropped

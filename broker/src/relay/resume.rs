@@ -97,6 +97,7 @@ impl Link {
         self.pause = None;
         self.ping = None;
         self.me.set_parked(true);
+        self.weighed = None;
         self.parked_until = Some(self.now + self.plane.limits.resume_window);
         if self.plane.links.may_log("RST-910411") {
             tracing::info!(code = "RST-910411", link = %self.me.id, streams = self.connection.len(), "transport lost, session parked: {text}");
@@ -111,13 +112,11 @@ impl Link {
             opening.give_back(Untaken::Parked);
         }
         let bytes = self.line.kept() + self.me.outbox.bytes();
-        let dropped = self.plane.sessions.park(&self.me, bytes);
-        (0..dropped).for_each(|_| self.plane.metrics.session("dropped"));
-        if self.line.session().is_none() {
-            self.plane.metrics.session("dropped");
-            let text = "more was to be said than a parked session keeps (limits.resume-bytes)";
-            self.ending = Some(Ending::Peer(text.into()));
-        } else if self.parked_until.is_some_and(|until| self.now >= until) {
+        if self.weighed.replace(bytes) != Some(bytes) {
+            let dropped = self.plane.sessions.park(&self.me, bytes);
+            (0..dropped).for_each(|_| self.plane.metrics.session("dropped"));
+        }
+        if self.parked_until.is_some_and(|until| self.now >= until) {
             self.plane.metrics.session("expired");
             self.ending = Some(Ending::Peer(
                 "not resumed within limits.resume-window".into(),
@@ -133,6 +132,11 @@ impl Link {
             admission,
         } = returning;
         let peer = io.peer();
+        if self.me.order() == Order::Forget {
+            self.plane.metrics.session("refused");
+            let text = "RST-910410: too many sessions without a transport".into();
+            return end_later(io, admission, ErrorCode::REJECTED_RESUME, text);
+        }
         match self.line.attach(io, &claim.frame()) {
             Ok(earlier) => {
                 self.parked_until = None;
@@ -144,18 +148,23 @@ impl Link {
                 if self.plane.links.may_log("RST-910412") {
                     tracing::info!(code = "RST-910412", link = %self.me.id, %peer, streams = self.connection.len(), "session resumed");
                 }
-                if let Some(earlier) = earlier {
+                // One that still owes its peer something will not carry a goodbye either.
+                if let Some(earlier) = earlier.filter(|earlier| earlier.queued() == 0) {
                     let text = "RST-910412: the session goes on over another transport";
                     end_later(earlier, admission, ErrorCode::CONNECTION_ERROR, text.into());
                 }
             }
-            // The client gives up on it, so nobody will ask again.
             Err(refused) => {
                 let CannotResume { io, why } = *refused;
                 self.plane.metrics.session("refused");
                 let text = format!("RST-910410: {}", why.text);
                 end_later(io, admission, why.code, text);
-                self.ending = Some(Ending::Peer(format!("cannot be resumed: {}", why.text)));
+                // The client gives up on it, so nobody will ask again; unless it has come back already by another
+                // transport, and this one is late.
+                if !self.line.is_attached() {
+                    let why = format!("cannot be resumed: {}", why.text);
+                    self.ending = Some(Ending::Peer(why));
+                }
             }
         }
     }

@@ -27,13 +27,19 @@ pub(super) struct Sessions {
 struct Inner {
     by_token: HashMap<Token, Arc<Handle>>,
     /// Oldest first.
-    parked: VecDeque<Parked>,
+    parked: VecDeque<Arc<Handle>>,
+    /// What each of them holds, and all of them together.
+    bytes: HashMap<LinkId, usize>,
+    held: usize,
 }
 
-#[derive(Debug)]
-struct Parked {
-    link: Arc<Handle>,
-    bytes: usize,
+impl Inner {
+    fn unpark(&mut self, id: LinkId) {
+        if let Some(bytes) = self.bytes.remove(&id) {
+            self.held -= bytes;
+            self.parked.retain(|link| link.id != id);
+        }
+    }
 }
 
 /// The token is another session's.
@@ -68,32 +74,28 @@ impl Sessions {
 
     pub(super) fn leave(&self, token: &Token, id: LinkId) {
         let mut inner = self.lock();
-        inner.by_token.remove(token);
-        inner.parked.retain(|parked| parked.link.id != id);
+        // A later session of the same token keeps it.
+        if inner.by_token.get(token).is_some_and(|link| link.id == id) {
+            inner.by_token.remove(token);
+        }
+        inner.unpark(id);
     }
 
     /// A session has no transport, and holds so many bytes now; said again when they change. Returns
     /// how many older ones have to go.
     pub(super) fn park(&self, link: &Arc<Handle>, bytes: usize) -> usize {
         let mut inner = self.lock();
-        match inner
-            .parked
-            .iter_mut()
-            .find(|parked| parked.link.id == link.id)
-        {
-            Some(parked) => parked.bytes = bytes,
-            None => inner.parked.push_back(Parked {
-                link: link.clone(),
-                bytes,
-            }),
+        inner.held += bytes;
+        match inner.bytes.insert(link.id, bytes) {
+            Some(before) => inner.held -= before,
+            None => inner.parked.push_back(link.clone()),
         }
-        let mut held: usize = inner.parked.iter().map(|parked| parked.bytes).sum();
         let mut dropped = Vec::new();
-        while (held > self.bytes_max || inner.parked.len() > self.parked_max)
-            && let Some(oldest) = inner.parked.pop_front()
+        while (inner.held > self.bytes_max || inner.parked.len() > self.parked_max)
+            && let Some(oldest) = inner.parked.front().cloned()
         {
-            held -= oldest.bytes;
-            dropped.push(oldest.link);
+            inner.unpark(oldest.id);
+            dropped.push(oldest);
         }
         drop(inner);
         dropped
@@ -104,7 +106,7 @@ impl Sessions {
 
     /// A session has a transport again.
     pub(super) fn unpark(&self, id: LinkId) {
-        self.lock().parked.retain(|parked| parked.link.id != id);
+        self.lock().unpark(id);
     }
 
     pub(super) fn parked(&self) -> usize {

@@ -116,3 +116,69 @@ fn a_withdrawn_request_leaves_nothing_in_the_outbox() {
         assert_eq!(cancels, requests);
     });
 }
+
+/// A caller that asks and cancels without end leaves no turns behind in an outbox that is not read.
+#[test]
+fn requests_and_cancels_leave_no_turns_behind() {
+    run(async {
+        let world = World::new();
+        let mut echo = world.echo().await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.say");
+        let large = vec![7; 100_000];
+        for near in [1, 3, 5, 7] {
+            let request = Request {
+                data: &large,
+                ..request(Interaction::Response, 0, &metadata)
+            };
+            caller.request(near, request).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut other = world.caller().await;
+        for near in (1..2001).step_by(2) {
+            let ask = request(Interaction::Response, 0, &metadata);
+            other.request(near, ask).await;
+            other.sees_nothing().await;
+            other.cancel(near).await;
+            other.sees_nothing().await;
+        }
+        let slot = world.plane.directory.find("echo.Service").unwrap();
+        let turns = slot.candidates()[0].link.outbox.turns();
+        assert!(turns <= 2, "{turns} turns");
+        echo.raw().await;
+    });
+}
+
+/// An order reaches a link at once, also one whose peer reads nothing.
+#[test]
+fn an_order_reaches_a_link_whose_peer_does_not_read() {
+    run(async {
+        let world = World::new();
+        let app = r#"{"name":"echo","uuid":"0c5f7a52-0000-4000-8000-000000000001"}"#;
+        let mut first = world.app(app, r#"{"published":["echo.Service"]}"#).await;
+        let mut caller = world.caller().await;
+        let metadata = to("echo.Service.tell");
+        let large = vec![7; 100_000];
+        for near in (1..11).step_by(2) {
+            let told = Request {
+                data: &large,
+                ..request(Interaction::FireAndForget, 0, &metadata)
+            };
+            caller.request(near, told).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = tokio::time::Instant::now();
+        let mut second = world.dial();
+        let entries = [
+            (Mime::APPLICATION, app),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ];
+        second.setup(&entries).await;
+        while first.raw().await.is_some() {}
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            begun.elapsed()
+        );
+    });
+}

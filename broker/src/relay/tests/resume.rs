@@ -200,6 +200,7 @@ fn a_resume_that_cannot_be_is_refused() {
             let mut client = Client::new(&world, token, &[]).await;
             settle(&world).await;
             client.cut(&world);
+            settle(&world).await;
             let resume = jackfield_rsocket::wire::Resume {
                 last_received: received,
                 first_available: available,
@@ -553,6 +554,79 @@ fn ten_thousand_cuts_leave_no_gap() {
         }
         assert!(*got > 5000 && *heard > 5000, "{got} {heard}");
     });
+}
+
+/// What a full buffer gives up is what the peer has received long ago, so that more of it while
+/// nobody is there ends no session.
+#[test]
+fn what_is_said_while_parked_ends_no_session() {
+    run(async {
+        let world = World::with(|limits| {
+            limits.resume_bytes = 4096;
+            limits.resume_window = Duration::from_secs(600);
+        });
+        let mut echo = world.echo().await;
+        let mut caller = Client::new(&world, TOKEN, &[]).await;
+        let metadata = to("echo.Service.count");
+        let ask = request(Interaction::Stream, 100, &metadata);
+        caller.send(|out| ask.encode(id(1), out)).await;
+        echo.sees().await;
+        for _ in 0..20 {
+            echo.payload(2, "N", &[7; 1000]).await;
+            caller.raw().await;
+        }
+        let single = request(Interaction::Response, 0, &metadata);
+        caller.send(|out| single.encode(id(3), out)).await;
+        while echo.sees().await.stream != 4 {}
+        caller.cut(&world);
+        settle(&world).await;
+        // Its time is up while it is parked.
+        assert_eq!(echo.sees().await, seen(4, "cancel"));
+        caller.resume(&world).await;
+        assert!(caller.sees().await.what.contains("RST-910504"));
+        echo.payload(2, "NC", b"last").await;
+        assert_eq!(caller.sees().await, seen(1, "payload NC last"));
+    });
+}
+
+/// A parked session waits without looking at anything again and again, leases or not.
+#[test]
+fn a_parked_session_rests() {
+    run(async {
+        let world = World::new();
+        let mut peer = world.dial();
+        peer.setup_as(&[], Some(TOKEN), true).await;
+        let session = Session::new(Token::copy_from(TOKEN).unwrap(), 1 << 20);
+        let mut caller = Client { peer, session };
+        assert!(caller.sees().await.what.starts_with("Lease"));
+        caller.cut(&world);
+        settle(&world).await;
+        let before = crate::relay::link::turns();
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        let turns = crate::relay::link::turns() - before;
+        assert!(turns < 20, "{turns} turns in 50 seconds");
+        caller.resume(&world).await;
+    });
+}
+
+/// A session that has ended says so once more when its task ends; a later one of the same token is
+/// not touched by that.
+#[test]
+fn a_token_is_its_latest_sessions() {
+    let sessions = crate::relay::sessions::Sessions::new(&Limits::default());
+    let principal = Arc::new(Principal::anonymous());
+    let handle = |id| {
+        let (io, _far) = memory(FRAME_LEN_MAX);
+        Handle::new(id, &io, principal.clone(), &Limits::default())
+    };
+    let (old, new) = (handle(1), handle(2));
+    let token = Token::copy_from(TOKEN).unwrap();
+    sessions.enter(&token, &old).unwrap();
+    assert!(sessions.enter(&token, &new).is_err());
+    sessions.leave(&token, old.id);
+    sessions.enter(&token, &new).unwrap();
+    sessions.leave(&token, old.id);
+    assert_eq!(sessions.find(&token).unwrap().id, new.id);
 }
 
 impl Client {
