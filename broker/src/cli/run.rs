@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     chain::CompileWith,
     config::{Setting, load, parse_duration},
-    server::{Options, Server, StartError},
+    server::{Options, Server, Signals, StartError},
     telemetry::start_logging,
 };
 
@@ -63,6 +63,7 @@ impl Run {
             .enable_all()
             .build();
         runtime.map_err(Failure::failed)?.block_on(async {
+            let signals = Signals::new().map_err(Failure::failed)?;
             let plugins = loaded.clone();
             let server =
                 Server::start(loaded, log, options)
@@ -73,7 +74,7 @@ impl Run {
                         error => Failure::failed(error),
                     })?;
             print_text(&ready_lines(&server))?;
-            match server.run().await.map_err(Failure::failed)? {
+            match server.run(signals).await.map_err(Failure::failed)? {
                 0 => Ok(()),
                 cut => Err(Failure::new(
                     Exit::Cut,

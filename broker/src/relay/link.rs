@@ -172,7 +172,11 @@ impl Link {
     ///
     /// It is lent, because a future that owned it would hold it more than once.
     pub(super) async fn run(&mut self) -> Ended {
-        poll_fn(|cx| Poll::Ready(self.me.owned_by(cx.waker()))).await;
+        poll_fn(|cx| {
+            self.me.owned_by(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         let ending = poll_fn(|cx| self.poll(cx)).await;
         let cut = self.close_streams();
         self.say_goodbye(&ending).await;

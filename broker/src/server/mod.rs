@@ -28,4 +28,5 @@ mod tests;
 pub use descriptors::{Descriptors, look_at_descriptors, raise_descriptors};
 pub use machine::{cgroup_limit, memory_available};
 pub use running::Server;
+pub use signals::Signals;
 pub use start::{Options, StartError};

@@ -69,8 +69,7 @@ impl Server {
     }
 
     /// Runs until a signal or the admin API ends it. Returns how many calls were cut.
-    pub async fn run(mut self) -> io::Result<usize> {
-        let mut signals = Signals::new()?;
+    pub async fn run(mut self, mut signals: Signals) -> io::Result<usize> {
         let (cause, grace) = loop {
             tokio::select! {
                 wish = signals.next() => match wish {

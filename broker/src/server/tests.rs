@@ -122,7 +122,7 @@ async fn the_admin_api_drains_it() {
         Some(token.trim()),
     );
     assert_eq!(answer, "{\"draining\":true}");
-    assert_eq!(server.run().await.unwrap(), 0);
+    assert_eq!(server.run(Signals::new().unwrap()).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{self, Surroundings},
-    server::{Options, Server},
+    server::{Options, Server, Signals},
     telemetry::start_logging,
 };
 use load::Load;
@@ -101,8 +101,9 @@ impl Demo {
             return Ok(());
         }
         load.rest();
+        let signals = Signals::new().map_err(Failure::failed)?;
         say(&self.encore(&stage, &uri.to_string(), &server))?;
-        server.run().await.map_err(Failure::failed)?;
+        server.run(signals).await.map_err(Failure::failed)?;
         Ok(())
     }
 
