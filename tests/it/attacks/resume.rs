@@ -124,9 +124,11 @@ fn a_stolen_token_is_noticed() {
             },
         );
         assert_eq!(second.farewell(), Some(REJECTED_SETUP));
-        // A position that was never sent ends the session, for the thief as for everybody.
+        // A position that was never sent is refused, and costs whoever is attached nothing.
         assert!(come_back(&broker, &token(7), 1 << 40).is_none());
-        assert!(come_back(&broker, &token(7), received).is_none());
+        thief.send(&call(5, ROUTE, b"")).expect("it reads");
+        assert_eq!(thief.next_of(5).map(|told| told.kind), Some(PAYLOAD));
+        assert!(come_back(&broker, &token(7), received).is_some());
     });
 }
 
