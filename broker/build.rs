@@ -16,7 +16,9 @@ use std::{
 use wasm_toolchain::{REMEDY, TARGET, WasmToolchain};
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Where the package is now: what was compiled in may have been another folder.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?;
+    let root = Path::new(&manifest).join("..");
     let plugins = root.join("plugins");
     let names = plugin_names(&plugins)?;
     watch(&root, &plugins, &names);

@@ -3,7 +3,7 @@
 //! None of it passes by the outbox. What a peer causes and does not read is bounded where the writer
 //! is flushed (`link.rs`).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
     net::Body,
     wire::{ErrorCode, ErrorFrame, Keepalive, StreamId},
@@ -19,13 +19,18 @@ impl Link {
         self.line.push(frame, Body::Copy(b""));
     }
 
-    /// An ERROR of one of the peer's streams.
-    pub(super) fn send_error(&mut self, id: StreamId, code: ErrorCode, text: &[u8]) {
+    /// The same, encoded into memory that is used again.
+    pub(super) fn say(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
-        ErrorFrame::new(code, text).encode(id, &mut frame);
+        encode(&mut frame);
         self.send(&frame);
         self.scratch = frame;
+    }
+
+    /// An ERROR of one of the peer's streams.
+    pub(super) fn send_error(&mut self, id: StreamId, code: ErrorCode, text: &[u8]) {
+        self.say(|frame| ErrorFrame::new(code, text).encode(id, frame));
     }
 
     pub(super) fn on_ping(&mut self, data: &[u8]) {
@@ -37,16 +42,12 @@ impl Link {
     }
 
     pub(super) fn answer_ping(&mut self, data: &[u8]) {
-        let mut frame = std::mem::take(&mut self.scratch);
-        frame.clear();
-        Keepalive {
+        let answer = Keepalive {
             respond: false,
             position: self.line.received(),
             data,
-        }
-        .encode(&mut frame);
-        self.send(&frame);
-        self.scratch = frame;
+        };
+        self.say(|frame| answer.encode(frame));
     }
 
     /// Sends a LEASE if one is due.
@@ -56,11 +57,7 @@ impl Link {
             return;
         }
         if let Some(lease) = grant.issue(self.now) {
-            let mut frame = std::mem::take(&mut self.scratch);
-            frame.clear();
-            lease.encode(&mut frame);
-            self.send(&frame);
-            self.scratch = frame;
+            self.say(|frame| lease.encode(frame));
         }
     }
 

@@ -225,18 +225,14 @@ impl Link {
         metadata: Option<&[u8]>,
         data: &[u8],
     ) {
-        let mut frame = std::mem::take(&mut self.scratch);
-        frame.clear();
-        Payload {
+        let reply = Payload {
             follows: false,
             complete: true,
             next: true,
             metadata,
             data,
-        }
-        .encode(id, &mut frame);
-        self.send(&frame);
-        self.scratch = frame;
+        };
+        self.say(|frame| reply.encode(id, frame));
         route.metrics.ended(Outcome::Ok, std::time::Duration::ZERO);
     }
 

@@ -3,9 +3,6 @@
 use super::{connection::Violation, resume::Token};
 use crate::wire::{Body, DecodeError, ErrorCode, Frame, Resume, Setup, Version};
 
-/// A first frame that may be answered with silence, which is acceptance.
-pub type Introduction<'a> = Setup<'a>;
-
 /// What a server is ready to do for its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
@@ -54,14 +51,6 @@ pub fn judge_first(
             text: "resume is not supported: connect with SETUP",
         }),
         _ => Err(invalid("first frame is neither SETUP nor RESUME")),
-    }
-}
-
-/// [`judge_first`] for a server that offers neither resume nor leases.
-pub fn check_first(frame: Result<Frame<'_>, DecodeError>) -> Result<Introduction<'_>, Violation> {
-    match judge_first(frame, Offer::default())? {
-        First::Setup { setup, .. } => Ok(setup),
-        First::Resume(_) => Err(invalid("first frame is not SETUP")),
     }
 }
 

@@ -43,7 +43,7 @@ mod stream;
 
 pub use connection::{Connection, Event, Exhausted, Owner, Terms, Violation};
 pub use fragment::{Assembler, Message, TooLarge, fragments};
-pub use handshake::{First, Introduction, Offer, check_first, judge_first};
+pub use handshake::{First, Offer, judge_first};
 pub use keepalive::{KeepaliveTimer, Timeout};
 pub use stream::{Opener, Part, Sent};
 

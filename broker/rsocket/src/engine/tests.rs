@@ -541,7 +541,7 @@ fn first_frames_are_judged() {
         ),
     ];
     for (frame, refusal) in rows {
-        let judged = check_first(Frame::decode(frame));
+        let judged = judge_first(Frame::decode(frame), Offer::default());
         assert_eq!(
             judged.err().map(|violation| violation.code),
             *refusal,

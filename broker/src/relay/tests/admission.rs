@@ -104,6 +104,25 @@ async fn settle(world: &World) {
     world.plane.directory.publish();
 }
 
+/// A request with this metadata reaches the responder, or its caller is told so.
+async fn asks(
+    caller: &mut Peer,
+    echo: &mut Peer,
+    stream: u32,
+    metadata: &[u8],
+    told: Option<&str>,
+) {
+    let ask = request(Interaction::Response, 0, metadata);
+    caller.request(stream, ask).await;
+    match told {
+        None => assert_eq!(echo.sees().await.what, "Response n=0 hello"),
+        Some(told) => {
+            let seen = caller.sees().await.what;
+            assert!(seen.contains(told), "{stream}: {seen}");
+        }
+    }
+}
+
 async fn call(caller: &mut Peer, stream: u32, route: &str) {
     let metadata = to(route);
     let ask = request(Interaction::Response, 0, &metadata);
@@ -325,15 +344,7 @@ fn a_request_speaks_with_one_voice() {
                 metadata = metadata.push(Mime::ROUTING, &encode_tags([text]).unwrap());
             }
             let metadata = metadata.finish().unwrap();
-            let ask = request(Interaction::Response, 0, &metadata);
-            caller.request(stream, ask).await;
-            match told {
-                None => assert_eq!(echo.sees().await.what, "Response n=0 hello"),
-                Some(told) => {
-                    let seen = caller.sees().await.what;
-                    assert!(seen.contains(told), "{stream}: {seen}");
-                }
-            }
+            asks(&mut caller, &mut echo, stream, &metadata, told).await;
         }
     });
 }
@@ -494,15 +505,7 @@ fn a_request_may_show_its_own_credentials() {
                 metadata = metadata.push(Mime::AUTHENTICATION, shown.as_bytes());
             }
             let metadata = metadata.finish().unwrap();
-            let ask = request(Interaction::Response, 0, &metadata);
-            gateway.request(stream, ask).await;
-            match told {
-                None => assert_eq!(echo.sees().await.what, "Response n=0 hello"),
-                Some(told) => {
-                    let seen = gateway.sees().await.what;
-                    assert!(seen.contains(told), "{stream}: {seen}");
-                }
-            }
+            asks(&mut gateway, &mut echo, stream, &metadata, told).await;
         }
     });
 }

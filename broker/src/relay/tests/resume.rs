@@ -81,6 +81,17 @@ const ECHO: [(Mime, &str); 2] = [
     (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
 ];
 
+/// A client with a session, in the middle of a stream of a hundred items under numbers 1 and 2.
+async fn streaming(world: &World) -> (Peer, Client) {
+    let mut echo = world.echo().await;
+    let mut caller = Client::new(world, TOKEN, &[]).await;
+    let metadata = to("echo.Service.count");
+    let ask = request(Interaction::Stream, 100, &metadata);
+    caller.send(|out| ask.encode(id(1), out)).await;
+    assert_eq!(echo.sees().await.stream, 2);
+    (echo, caller)
+}
+
 async fn settle(world: &World) {
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -287,12 +298,7 @@ fn introduced_app(uuid: &str) -> crate::directory::App {
 fn a_resume_while_the_old_transport_is_open_takes_over() {
     run(async {
         let world = World::new();
-        let mut echo = world.echo().await;
-        let mut caller = Client::new(&world, TOKEN, &[]).await;
-        let metadata = to("echo.Service.count");
-        let ask = request(Interaction::Stream, 10, &metadata);
-        caller.send(|out| ask.encode(id(1), out)).await;
-        echo.sees().await;
+        let (mut echo, mut caller) = streaming(&world).await;
         echo.payload(2, "N", b"a").await;
         settle(&world).await;
         let mut old = std::mem::replace(&mut caller.peer, world.dial());
@@ -361,12 +367,7 @@ fn parked_sessions_are_bounded() {
         two.resume(&world).await;
 
         let world = World::with(|limits| limits.parked_bytes = 100_000);
-        let mut echo = world.echo().await;
-        let mut caller = Client::new(&world, TOKEN, &[]).await;
-        let metadata = to("echo.Service.count");
-        let ask = request(Interaction::Stream, 1000, &metadata);
-        caller.send(|out| ask.encode(id(1), out)).await;
-        echo.sees().await;
+        let (mut echo, mut caller) = streaming(&world).await;
         caller.cut(&world);
         settle(&world).await;
         for _ in 0..10 {
@@ -382,12 +383,7 @@ fn parked_sessions_are_bounded() {
 fn silence_parks_a_session() {
     run(async {
         let world = World::with(|limits| limits.resume_window = Duration::from_secs(600));
-        let mut echo = world.echo().await;
-        let mut caller = Client::new(&world, TOKEN, &[]).await;
-        let metadata = to("echo.Service.count");
-        let ask = request(Interaction::Stream, 10, &metadata);
-        caller.send(|out| ask.encode(id(1), out)).await;
-        echo.sees().await;
+        let (mut echo, mut caller) = streaming(&world).await;
         echo.payload(2, "N", b"here").await;
         assert_eq!(caller.sees().await, seen(1, "payload N here"));
         for _ in 0..4 {
@@ -565,16 +561,12 @@ fn what_is_said_while_parked_ends_no_session() {
             limits.resume_bytes = 4096;
             limits.resume_window = Duration::from_secs(600);
         });
-        let mut echo = world.echo().await;
-        let mut caller = Client::new(&world, TOKEN, &[]).await;
-        let metadata = to("echo.Service.count");
-        let ask = request(Interaction::Stream, 100, &metadata);
-        caller.send(|out| ask.encode(id(1), out)).await;
-        echo.sees().await;
+        let (mut echo, mut caller) = streaming(&world).await;
         for _ in 0..20 {
             echo.payload(2, "N", &[7; 1000]).await;
             caller.raw().await;
         }
+        let metadata = to("echo.Service.count");
         let single = request(Interaction::Response, 0, &metadata);
         caller.send(|out| single.encode(id(3), out)).await;
         while echo.sees().await.stream != 4 {}
