@@ -170,7 +170,7 @@ impl<'a> EntryMime<'a> {
 }
 
 /// A name's length minus one has seven bits.
-const NAME_MAX: usize = 128;
+pub(super) const NAME_MAX: usize = 128;
 
 impl From<Mime> for EntryMime<'_> {
     fn from(mime: Mime) -> Self {

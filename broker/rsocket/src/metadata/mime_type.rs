@@ -3,6 +3,7 @@
 
 use std::iter::FusedIterator;
 
+use super::composite::NAME_MAX;
 use super::cursor::Cursor;
 use super::{EntryMime, MetadataError};
 
@@ -12,7 +13,7 @@ use super::{EntryMime, MetadataError};
 /// minus one; with nothing behind the name the two cannot be confused, so both are read.
 pub fn decode_mime_type(content: &[u8]) -> Result<EntryMime<'_>, MetadataError> {
     if let Some((&len, name)) = content.split_first()
-        && !name.is_empty()
+        && (1..=NAME_MAX).contains(&name.len())
         && usize::from(len) == name.len()
     {
         return EntryMime::named(name);
@@ -111,6 +112,19 @@ mod tests {
         assert_eq!(
             encode_mime_type("").unwrap_err(),
             MetadataError::Empty("MIME type")
+        );
+    }
+
+    /// 129 bytes have a length of their own in neither spelling: their head says a well-known type.
+    #[test]
+    fn a_name_is_as_long_as_can_be_written() {
+        let longest = [b"\x80".as_slice(), &[b'a'; 128]].concat();
+        let name = decode_mime_type(&longest).unwrap();
+        assert_eq!(decode_mime_type(&encode_mime_type(name).unwrap()), Ok(name));
+        let longer = [b"\x81".as_slice(), &[b'a'; 129]].concat();
+        assert_eq!(
+            decode_mime_type(&longer),
+            Err(MetadataError::Trailing("MIME type"))
         );
     }
 
