@@ -6,13 +6,51 @@
 use std::cell::{Cell, RefCell};
 
 use crate::{
-    Chaos, Decision, EndpointSelector, Interaction, Key, Plan, Plugin, RoutingFilter, Selection,
-    candidates::test_candidates, http, request::test_request,
+    App, Chaos, Decision, EndpointSelector, Interaction, Key, Plan, Plugin, RoutingFilter,
+    Selection,
+    candidates::test_candidates,
+    http,
+    request::test_request,
+    scrape::{Family, FamilyType, Format, Scrape},
 };
 
 /// A plugin with these settings, as the host would make it.
 pub fn configured<P: Plugin>(json: &str) -> Result<P, String> {
     crate::expansion::settings(json)
+}
+
+/// An app of this name that says nothing else.
+pub fn app(name: &str) -> App {
+    App {
+        uuid: format!("uuid-of-{name}"),
+        name: name.into(),
+        ip: String::new(),
+        address: String::new(),
+        transport: "tcp".into(),
+        sdk: String::new(),
+        principal: String::new(),
+        services: Vec::new(),
+        metadata: Vec::new(),
+    }
+}
+
+/// A scrape by a Prometheus that is in no hurry.
+pub fn scrape() -> Scrape {
+    Scrape {
+        deadline_ms: 10_000,
+        accepts: vec![Format::Text, Format::Openmetrics],
+    }
+}
+
+/// A family of one sample.
+pub fn family(name: &str) -> Family {
+    Family {
+        name: name.into(),
+        kind: FamilyType::Unknown,
+        help: String::new(),
+        unit: String::new(),
+        samples: 1,
+    }
 }
 
 /// A request to ask a plugin about.

@@ -45,7 +45,7 @@ pub(super) fn admin(router: Router<Arc<Room>>) -> Router<Arc<Room>> {
 }
 
 async fn discovery(State(room): State<Arc<Room>>, headers: HeaderMap) -> Json<Vec<Target>> {
-    Json(room.handles.scraper.targets(&host(&room, &headers)))
+    Json(room.handles.scraper.targets(&host(&room, &headers)).await)
 }
 
 async fn app(
@@ -97,7 +97,7 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 async fn archived_apps(State(room): State<Arc<Room>>, headers: HeaderMap) -> Json<Vec<Value>> {
-    let targets = room.handles.scraper.targets(&host(&room, &headers));
+    let targets = room.handles.scraper.targets(&host(&room, &headers)).await;
     let archived = |target: &Target| {
         let uuid = &target.labels["instance"];
         json!({ "labels": { "__metrics_path__": format!("/metrics/{uuid}") }, "targets": target.targets })
@@ -114,7 +114,8 @@ async fn archived_brokers(State(room): State<Arc<Room>>, headers: HeaderMap) -> 
 
 async fn targets(State(room): State<Arc<Room>>, headers: HeaderMap) -> Json<Value> {
     let host = host(&room, &headers);
-    Json(json!({ "targets": room.handles.scraper.targets(&host) }))
+    let targets = room.handles.scraper.targets(&host).await;
+    Json(json!({ "targets": targets }))
 }
 
 async fn scrape(

@@ -63,6 +63,7 @@ pub const KEYS: &[Key] = &[
     key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:/PATH"),
     key("listen[].advertise", "", Kept, Restart, "the URI that clients are told of; default: the listener's own"),
     key("listen[].mode", "", Now, Restart, "who may open a Unix socket, as octal permissions; default: \"0600\""),
+    key("listen[].scrape-only", "", Now, Restart, "a name: who says nothing of himself here is an application of that name, which can be scraped and no more; for Micrometer's Prometheus RSocket clients"),
     key("listen[].tls.cert", "", Now, Live, "the certificate of a tls or wss listener, those of its issuers behind it; PEM"),
     key("listen[].tls.key", "", Now, Live, "its private key; PEM, not encrypted"),
     key("listen[].tls.client-ca", "", Now, Live, "the authorities whose clients are let in; PEM"),
@@ -162,6 +163,8 @@ pub const KEYS: &[Key] = &[
     key("metrics.timestamps", "false", Now, Restart, "whether times that an application writes are kept"),
     key("metrics.merged", "false", Now, Restart, "whether GET /metrics/apps gives one page for all applications"),
     key("metrics.merged-bytes", "\"64MiB\"", Now, Restart, "what that page may take; applications beyond are on it as down"),
+    key("metrics.last", "\"2m\"", Now, Restart, "how long the last metrics of an application that has gone wait for whoever scrapes it; then, or when they were read once, they are gone"),
+    key("metrics.last-bytes", "\"16MiB\"", Now, Restart, "what all of them may take; the oldest go first"),
     key("metrics.advertise", "", Now, Restart, "HOST:PORT at which Prometheus finds the HTTP face; default: where it asked"),
 
     key("plugins.chain-deadline", "\"10ms\"", Now, Live, "guest CPU time that one request may spend in all plugins together"),

@@ -42,6 +42,8 @@ pub(super) fn metrics(reader: &Reader<'_>) -> scrape::Config {
         timestamps: flag("timestamps", default.timestamps),
         merged: flag("merged", default.merged),
         merged_bytes: size("merged-bytes", default.merged_bytes),
+        last: section.duration("last").unwrap_or(default.last),
+        last_bytes: size("last-bytes", default.last_bytes),
         advertise: advertise.map(|placed| placed.value.to_string()),
     }
 }

@@ -30,7 +30,15 @@ pub struct App {
     pub owner: Option<String>,
 }
 
+/// An entry of an application's metadata, the broker's own to make: it said nothing of itself, and came where such
+/// applications are only scraped.
+pub const SCRAPE_ONLY: &str = "_scrape_only";
+
 impl App {
+    pub fn is_scrape_only(&self) -> bool {
+        self.metadata.contains_key(SCRAPE_ONLY)
+    }
+
     /// Whether a connection that says it is this application may be believed: the same principal,
     /// or the same address where nobody knows who either is.
     pub(super) fn is_same_owner(&self, other: &Self) -> bool {
@@ -93,7 +101,7 @@ impl<H> Instance<H> {
         self.gone.store(true, Ordering::Release);
     }
 
-    pub(super) fn view(&self) -> AppView {
+    pub fn view(&self) -> AppView {
         let mut services: Vec<String> = self.services.iter().map(ToString::to_string).collect();
         services.sort();
         AppView {

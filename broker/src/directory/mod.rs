@@ -21,7 +21,7 @@ mod pick;
 mod table;
 mod views;
 
-pub use instance::{App, Instance, Load};
+pub use instance::{App, Instance, Load, SCRAPE_ONLY};
 pub use jackfield_rsocket::metadata::ServicePattern;
 pub use pick::{Balance, Endpoint, Pick, pick};
 pub use table::{COALESCE, Directory, RegisterError, Registered, Slot};

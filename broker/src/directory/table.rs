@@ -63,6 +63,16 @@ impl<H> Slot<H> {
         self.candidates.load()
     }
 
+    /// A slot that is in no table: for a request to one application, whatever it offers.
+    pub fn of_one(service: Service, instance: Arc<Instance<H>>) -> Self {
+        Self {
+            id: service.id(),
+            service,
+            candidates: ArcSwap::from_pointee(vec![instance]),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
     /// One instance for one call; see [`pick`].
     pub fn pick(
         &self,
@@ -230,6 +240,16 @@ impl<H> Directory<H> {
     pub fn app(&self, uuid: &str) -> Option<AppView> {
         let table = self.lock();
         table.by_uuid.get(uuid).map(|instance| instance.view())
+    }
+
+    /// One application's connection, if there is one.
+    pub fn instance(&self, uuid: &str) -> Option<Arc<Instance<H>>> {
+        self.lock().by_uuid.get(uuid).cloned()
+    }
+
+    /// Every application's connection, in no order.
+    pub fn instances(&self) -> Vec<Arc<Instance<H>>> {
+        self.lock().by_uuid.values().cloned().collect()
     }
 
     pub fn apps(&self) -> Vec<AppView> {

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     ending::{Ending, close_gently},
     handle::{Handle, Order},
-    introduction::{Entries, Introduced, introduce},
+    introduction::{Entries, Introduced, Seen, introduce},
     link::Link,
     links::{Admission, Full},
     plane::Plane,
@@ -43,7 +43,8 @@ const FIRST_FRAME: usize = 1 << 20;
 
 /// A connection on its way to the thread that will own it.
 pub(super) enum Arrival {
-    Socket(Accepted, Admission),
+    /// With the name of those who say nothing of themselves, where they are applications to be scraped.
+    Socket(Accepted, Admission, Option<Arc<str>>),
     /// Of somebody in this process, who is known already or has to say who it is.
     Memory(FrameIo, Admission, Option<Arc<Principal>>),
 }
@@ -53,6 +54,7 @@ pub(super) async fn accept(
     listener: Listener,
     plane: Arc<Plane>,
     threads: Vec<mpsc::Sender<Arrival>>,
+    scrape_only: Option<Arc<str>>,
 ) {
     let mut turn = 0;
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
@@ -80,7 +82,7 @@ pub(super) async fn accept(
         turn = (turn + 1) % threads.len();
         // A thread that is behind by a whole queue of arrivals makes the listener wait.
         if threads[turn]
-            .send(Arrival::Socket(accepted, admission))
+            .send(Arrival::Socket(accepted, admission, scrape_only.clone()))
             .await
             .is_err()
         {
@@ -143,13 +145,13 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
 
 async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Link> {
     let deadline = Instant::now() + plane.limits.setup_timeout;
-    let (mut io, admission, known) = match arrival {
-        Arrival::Memory(io, admission, known) => (io, admission, known),
-        Arrival::Socket(accepted, admission) => {
+    let (mut io, admission, known, scrape_only) = match arrival {
+        Arrival::Memory(io, admission, known) => (io, admission, known, None),
+        Arrival::Socket(accepted, admission, scrape_only) => {
             let peer = accepted.peer();
             let opening = accepted.open(FIRST_FRAME.min(plane.limits.frame));
             match timeout_at(deadline, opening).await {
-                Ok(Ok(io)) => (io, admission, None),
+                Ok(Ok(io)) => (io, admission, None, scrape_only),
                 Ok(Err(error)) => {
                     handshake_failed(plane, &peer.to_string(), &error.to_string());
                     return None;
@@ -162,7 +164,11 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
         }
     };
     let peer = io.peer();
-    let first = timeout_at(deadline, first_frame(&mut io, plane, known)).await;
+    let first = timeout_at(
+        deadline,
+        first_frame(&mut io, plane, known, scrape_only.as_deref()),
+    )
+    .await;
     io.set_frame_max(plane.limits.frame);
     let late = "RST-500402: no SETUP within limits.setup-timeout; is this an RSocket client?";
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
@@ -200,6 +206,7 @@ async fn first_frame(
     io: &mut FrameIo,
     plane: &Plane,
     known: Option<Arc<Principal>>,
+    scrape_only: Option<&str>,
 ) -> Result<Arrived, Option<(ErrorCode, String)>> {
     let bytes = match io.next_frame().await {
         Some(Ok(bytes)) => bytes,
@@ -230,8 +237,13 @@ async fn first_frame(
                 None => plane.admit(&setup, shown).await.map_err(setup_refused)?,
             };
             let (remote, transport) = (address(io.peer()), io.kind().as_str());
-            let introduced = introduce(&setup, token, &entries, principal, remote, transport)
-                .map_err(setup_refused)?;
+            let seen = Seen {
+                remote,
+                transport,
+                scrape_only,
+            };
+            let introduced =
+                introduce(&setup, token, &entries, principal, seen).map_err(setup_refused)?;
             plane
                 .check_publish(&introduced.principal, &introduced.services)
                 .map_err(setup_refused)?;
@@ -317,6 +329,9 @@ async fn register(
             .map_or(0, |instance| instance.services().len());
         let (kind, subject) = (me.principal.kind.as_str(), &me.principal.subject);
         tracing::info!(code = "RST-500200", link = %me.id, %peer, transport, app, services, kind, subject, "connected");
+    }
+    if let Some(instance) = &instance {
+        plane.news.came(instance);
     }
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);
     link.instance = instance;

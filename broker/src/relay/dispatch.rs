@@ -42,6 +42,8 @@ pub(super) enum Decided {
         metadata: Option<Bytes>,
         data: Bytes,
     },
+    /// It is for the broker to hear (`direct.rs`).
+    Heard,
 }
 
 impl Link {
@@ -63,7 +65,7 @@ impl Link {
             _ if self.me.order() != Order::Serve => Err(Refusal::Draining),
             _ if self.plane.refuses_requests() => Err(Refusal::OutOfMemory),
             Err(refusal) => Err(refusal),
-            Ok(Scan::NotFound) => Err(Refusal::NoRoute),
+            Ok(Scan::NotFound) => self.unrouted(metadata, request.interaction),
             Ok(Scan::Found(entries)) => self.decide(metadata, &entries, request.interaction),
             Ok(Scan::NeedMore) => {
                 let waiting = match Waiting::new(part, metadata, &self.held, self.now) {
@@ -98,6 +100,7 @@ impl Link {
                 self.answer(id, &route, metadata.as_deref(), &data);
                 Ok(())
             }
+            Decided::Heard => self.hear(id, request),
         });
         if let Err(refusal) = started {
             self.refuse_new(id, request.interaction, &refusal);
@@ -114,7 +117,7 @@ impl Link {
                 .map_err(|error| Refusal::BadMetadata(error.to_string())),
             MetadataKind::Routing if whole => Ok(Scan::Found(RoutingEntries::of_tags(metadata))),
             MetadataKind::Routing => Ok(Scan::NeedMore),
-            MetadataKind::Other => Ok(Scan::NotFound),
+            MetadataKind::Direct | MetadataKind::Other => Ok(Scan::NotFound),
         }
     }
 
@@ -136,6 +139,7 @@ impl Link {
         let known = self.routes.find(entries, interaction, generations);
         let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
+            None if self.is_for_the_broker(entries) => return Ok(Decided::Heard),
             None => {
                 let route = Rc::new(self.resolve(entries, interaction)?);
                 if self.on_behalf.is_none() {

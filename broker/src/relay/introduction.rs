@@ -13,8 +13,11 @@ use jackfield_rsocket::{
     wire::Setup,
 };
 
-use super::{deadline::now, refusal::Refusal};
-use crate::{directory::App, identity::Principal};
+use super::{deadline::now, direct::DIRECT, refusal::Refusal};
+use crate::{
+    directory::{App, SCRAPE_ONLY},
+    identity::{Kind, Principal},
+};
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
 /// Services of one application. Registering takes the directory's lock, so it must stay short.
@@ -33,15 +36,18 @@ pub(super) enum MetadataKind {
     Composite,
     /// Routing tags and nothing else.
     Routing,
+    /// Which application is meant, by its uuid: a part of the broker asks (`direct.rs`).
+    Direct,
     /// Something the broker does not know, so nothing can be routed.
     Other,
 }
 
 impl MetadataKind {
-    fn of(mime: &[u8]) -> Self {
+    fn of(mime: &[u8], principal: &Principal) -> Self {
         match mime {
             COMPOSITE => Self::Composite,
             ROUTING => Self::Routing,
+            DIRECT if principal.kind == Kind::Broker => Self::Direct,
             _ => Self::Other,
         }
     }
@@ -74,9 +80,9 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) fn of(setup: &Setup<'_>) -> Result<Self, Refusal> {
-        let block = match MetadataKind::of(setup.metadata_mime) {
-            MetadataKind::Composite => setup.metadata.unwrap_or_default(),
-            MetadataKind::Routing | MetadataKind::Other => b"",
+        let block = match setup.metadata_mime {
+            COMPOSITE => setup.metadata.unwrap_or_default(),
+            _ => b"",
         };
         if block.len() > SETUP_METADATA_MAX {
             let what = format!(
@@ -102,6 +108,15 @@ impl Entries {
     }
 }
 
+/// Where a connection came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'l> {
+    pub(super) remote: Option<IpAddr>,
+    pub(super) transport: &'static str,
+    /// What who says nothing of himself is called there, as an application that can be scraped; none: he is nobody.
+    pub(super) scrape_only: Option<&'l str>,
+}
+
 /// Reads the entries that introduce an application. The order of the refusals is the archived
 /// broker's.
 pub(super) fn introduce(
@@ -109,8 +124,7 @@ pub(super) fn introduce(
     token: Option<Token>,
     entries: &Entries,
     principal: Arc<Principal>,
-    remote: Option<IpAddr>,
-    transport: &'static str,
+    seen: Seen<'_>,
 ) -> Result<Introduced, Refusal> {
     let claimed = entries
         .app
@@ -135,19 +149,19 @@ pub(super) fn introduce(
         return Err(Refusal::BadApplication(what));
     }
     // A lone registry registers: a person with any client needs no more than that.
-    let app = match (claimed, services.is_empty()) {
-        (None, true) => None,
-        (claimed, _) => Some(app_of(
-            claimed.unwrap_or_default(),
-            &principal,
-            remote,
-            transport,
-        )?),
+    let app = match (claimed, services.is_empty(), seen.scrape_only) {
+        (None, true, None) => None,
+        (None, true, Some(name)) => {
+            let mut app = app_of(AppMetadata::named(name), &principal, seen)?;
+            app.metadata.insert(SCRAPE_ONLY.into(), "1".into());
+            Some(app)
+        }
+        (claimed, ..) => Some(app_of(claimed.unwrap_or_default(), &principal, seen)?),
     };
     let lifetime = Duration::from_millis(setup.lifetime_ms.into());
     Ok(Introduced {
         keepalive: KeepaliveTimer::server(lifetime, now()),
-        metadata_kind: MetadataKind::of(setup.metadata_mime),
+        metadata_kind: MetadataKind::of(setup.metadata_mime, &principal),
         app_name: app.as_ref().map_or("", |app| app.name.as_str()).into(),
         app,
         services,
@@ -162,12 +176,10 @@ fn bad_application(error: impl std::fmt::Display) -> Refusal {
 }
 
 /// Fills in what an application left out: uuid and ip, and a name.
-fn app_of(
-    claimed: AppMetadata,
-    principal: &Principal,
-    remote: Option<IpAddr>,
-    transport: &'static str,
-) -> Result<App, Refusal> {
+fn app_of(claimed: AppMetadata, principal: &Principal, seen: Seen<'_>) -> Result<App, Refusal> {
+    let Seen {
+        remote, transport, ..
+    } = seen;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let uuid = given(claimed.uuid).filter(|uuid| uuid != NIL_UUID);
     let uuid = uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());

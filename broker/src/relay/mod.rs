@@ -38,6 +38,7 @@ mod bucket;
 mod control;
 mod deadline;
 mod departure;
+mod direct;
 mod dispatch;
 mod ending;
 mod handle;
@@ -49,6 +50,7 @@ mod line;
 mod link;
 mod links;
 mod metrics;
+mod news;
 mod outbound;
 mod outbox;
 mod plane;
@@ -75,10 +77,12 @@ use tokio::{
     task::LocalSet,
 };
 
+pub use direct::{DIRECT, LAST_METRICS, direct_metadata};
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
 pub use links::ConnectionView;
 pub use metrics::Metrics;
+pub use news::{NEWS_MAX, News};
 pub use pressure::MemoryStage;
 pub use refusal::{Outcome, Refusal};
 pub use routing::{Routing, ServiceRule};
@@ -97,7 +101,7 @@ pub type Directory = directory::Directory<Arc<Handle>>;
 
 /// The hooks that the data plane calls, and what it lets plugins do.
 pub const OFFER: Offer = Offer {
-    hooks: &[Hook::RoutingFilter],
+    hooks: &[Hook::RoutingFilter, Hook::MetricsCollector],
     capabilities: &[
         Capability::Log,
         Capability::Metrics,
@@ -148,10 +152,21 @@ impl Relay {
 
     /// Binds, and accepts until the returned listener is dropped.
     pub async fn listen(&self, uri: &Uri, options: &ListenOptions) -> io::Result<Listening> {
+        self.listen_for(uri, options, None).await
+    }
+
+    /// The same; who says nothing of himself there is an application of this name, which can be scraped.
+    pub async fn listen_for(
+        &self,
+        uri: &Uri,
+        options: &ListenOptions,
+        scrape_only: Option<Arc<str>>,
+    ) -> io::Result<Listening> {
         let listener = Listener::bind_with(uri, options).await?;
         let uri = listener.uri().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let accepting = accept::accept(listener, self.plane.clone(), self.threads.clone());
+        let (plane, threads) = (self.plane.clone(), self.threads.clone());
+        let accepting = accept::accept(listener, plane, threads, scrape_only);
         tokio::spawn(async move {
             tokio::select! {
                 () = accepting => {}
@@ -171,6 +186,11 @@ impl Relay {
             .send(arrival)
             .await
             .map_err(|_| io::Error::other("the relay has ended"))
+    }
+
+    /// Who hears from now on which applications come and what they say to the broker; the first one who asks.
+    pub fn hear(&self, listener: mpsc::Sender<News>) {
+        self.plane.news.hear(listener);
     }
 
     pub fn connections(&self) -> Vec<ConnectionView> {

@@ -11,6 +11,7 @@ use super::{
     Directory, Limits, Metrics,
     handle::Handle,
     links::Links,
+    news::Newsroom,
     pressure::{MemoryStage, Pressure},
     refusal::Refusal,
     routing::Routing,
@@ -28,6 +29,7 @@ pub(super) struct Plane {
     pub(super) links: Arc<Links>,
     pub(super) pressure: Arc<Pressure>,
     pub(super) sessions: Sessions,
+    pub(super) news: Newsroom,
     routing_generation: AtomicU64,
 }
 
@@ -64,6 +66,7 @@ impl Plane {
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
             sessions: Sessions::new(&limits),
+            news: Newsroom::default(),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,

@@ -18,6 +18,9 @@ impl RequestPart {
         data: &[u8],
         frame_max: usize,
     ) -> (Self, Option<Part>) {
+        if metadata.is_empty() {
+            return (self.bare(data), None);
+        }
         let fits = 13 + metadata.len() + data.len() <= frame_max;
         let body = block(metadata, if fits { data } else { b"" });
         let flags = self.flags.with(Flags::METADATA);
@@ -54,6 +57,19 @@ impl RequestPart {
             },
             Some(rest),
         )
+    }
+}
+
+impl RequestPart {
+    /// The request without metadata: of somebody who takes none.
+    fn bare(self, data: &[u8]) -> Self {
+        let body = Bytes::copy_from_slice(data);
+        Self {
+            flags: self.flags.without(Flags::METADATA),
+            pinned: body.len(),
+            body,
+            ..self
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use jackfield_rsocket::{
 
 use super::{
     Limits,
+    direct::in_pieces,
     dispatch::Decided,
     item::{Cargo, Part, RequestPart},
     link::Link,
@@ -166,6 +167,9 @@ impl Link {
             Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
         });
         let started = decided.and_then(|decided| {
+            if let Decided::Heard = decided {
+                return Err(in_pieces());
+            }
             let Decided::To {
                 route,
                 choice,
@@ -206,6 +210,7 @@ impl Link {
                 self.answer(id, &route, metadata.as_deref(), &data);
                 return Ok(());
             }
+            Decided::Heard => return Err(in_pieces()),
         };
         let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
             return Ok(());

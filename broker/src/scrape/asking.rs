@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use jackfield_rsocket::{
-    endpoint::{self, CallError, ConnectOptions, Message, Requester},
+    endpoint::{self, CallError, ConnectOptions, Credit, Message, Requester},
     metadata::{
         CompositeBuilder, MetadataError, Mime, encode_accept_mime_types, encode_mime_type,
         encode_tags,
@@ -12,8 +14,14 @@ use jackfield_rsocket::{
     wire::{ErrorCode, FRAME_LEN_MAX},
 };
 
-use super::{Question, Unscraped, Why};
-use crate::relay::Relay;
+use super::{Unscraped, Why};
+use crate::{
+    chain::{Asking as How, Header, Question},
+    relay::{DIRECT, Relay, direct_metadata},
+};
+
+/// Items of a page in parts that may be on their way.
+const PARTS_AHEAD: u32 = 16;
 
 pub(super) struct Asking {
     relay: Arc<Relay>,
@@ -31,12 +39,47 @@ impl Asking {
         }
     }
 
-    pub(super) async fn ask(&self, uuid: &str, question: Question) -> Result<Message, Unscraped> {
-        let metadata = metadata(uuid, &question.route)
+    /// Asks one application; its answer may come in parts.
+    pub(super) async fn ask(
+        &self,
+        uuid: &str,
+        question: &Question,
+    ) -> Result<Vec<Message>, Unscraped> {
+        let header = header(&question.header)
             .map_err(|error| Unscraped::new(Why::App, format!("it cannot be asked: {error}")))?;
-        let request = Message::new(question.data).with_metadata(metadata);
+        let request = Message::new(question.data.clone());
+        let request = request.with_metadata(direct_metadata(uuid, &header));
         let requester = self.requester().await?;
-        requester.request_response(request).await.map_err(refused)
+        match question.asking {
+            How::RequestResponse => {
+                let reply = requester.request_response(request).await;
+                Ok(vec![reply.map_err(refused)?])
+            }
+            How::RequestStream => self.collect(&requester, request).await,
+            How::FireAndForget => {
+                let sent = requester.fire_and_forget(request).await;
+                sent.map(|()| Vec::new()).map_err(refused)
+            }
+        }
+    }
+
+    async fn collect(
+        &self,
+        requester: &Requester,
+        request: Message,
+    ) -> Result<Vec<Message>, Unscraped> {
+        let stream = requester.request_stream(request, Credit::window(PARTS_AHEAD));
+        let mut stream = stream.await.map_err(refused)?;
+        let (mut parts, mut left) = (Vec::new(), self.message_max);
+        while let Some(part) = stream.next().await {
+            let part = part.map_err(refused)?;
+            // A part without text takes room too.
+            left = left
+                .checked_sub(part.data.len().max(64))
+                .ok_or_else(|| too_large(self.message_max))?;
+            parts.push(part);
+        }
+        Ok(parts)
     }
 
     async fn requester(&self) -> Result<Requester, Unscraped> {
@@ -48,6 +91,7 @@ impl Asking {
         let attached = self.relay.attach(theirs).await;
         attached.map_err(|error| busy(error.to_string()))?;
         let mut options = ConnectOptions::new();
+        options.metadata_mime = String::from_utf8_lossy(DIRECT).into_owned();
         options.limits.message = self.message_max;
         let requester = endpoint::attach(ours, options).map_err(|error| busy(error.to_string()))?;
         // Of two that were made at once the later one stays; the other ends with its calls.
@@ -68,11 +112,16 @@ impl Asking {
     }
 }
 
-/// The data is text both ways, which the archived broker's clients want to be told.
-fn metadata(uuid: &str, route: &str) -> Result<bytes::Bytes, MetadataError> {
-    let endpoint = format!("e=uuid:{uuid}");
+/// What comes before the data. With a route, the data is said to be text both ways, which the archived broker's clients
+/// want to be told.
+fn header(header: &Header) -> Result<Bytes, MetadataError> {
+    let route = match header {
+        Header::Nothing => return Ok(Bytes::new()),
+        Header::Raw(bytes) => return Ok(Bytes::copy_from_slice(bytes)),
+        Header::Route(route) => route.as_str(),
+    };
     CompositeBuilder::new()
-        .try_push(Mime::ROUTING, encode_tags([route, &endpoint]))
+        .try_push(Mime::ROUTING, encode_tags([route]))
         .try_push(Mime::MIME_TYPE, encode_mime_type(Mime::TEXT))
         .try_push(
             Mime::ACCEPT_MIME_TYPES,
@@ -81,19 +130,20 @@ fn metadata(uuid: &str, route: &str) -> Result<bytes::Bytes, MetadataError> {
         .finish()
 }
 
+fn too_large(limit: usize) -> Unscraped {
+    let text = format!("the answer has more than {limit} bytes; metrics.page-bytes");
+    Unscraped::new(Why::Page, text)
+}
+
 fn refused(error: CallError) -> Unscraped {
-    let text = error.to_string();
     let why = match &error {
         CallError::Failed(failure) => match failure.code {
             ErrorCode::REJECTED => Why::Overload,
             _ if failure.text.starts_with("RST-910408") => Why::Timeout,
             _ => Why::App,
         },
-        CallError::TooLarge { limit } => {
-            let text = format!("the answer has more than {limit} bytes; metrics.page-bytes");
-            return Unscraped::new(Why::Page, text);
-        }
+        CallError::TooLarge { limit } => return too_large(*limit),
         _ => Why::Overload,
     };
-    Unscraped::new(why, text)
+    Unscraped::new(why, error.to_string())
 }

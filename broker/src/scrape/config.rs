@@ -25,6 +25,10 @@ pub struct Config {
     pub merged: bool,
     /// What that page may take.
     pub merged_bytes: usize,
+    /// How long the last metrics of an application that has gone wait for whoever scrapes it.
+    pub last: Duration,
+    /// What all of them may take.
+    pub last_bytes: usize,
     /// Where Prometheus finds the HTTP face; none: where it asked.
     pub advertise: Option<String>,
 }
@@ -48,6 +52,8 @@ impl Default for Config {
             timestamps: false,
             merged: false,
             merged_bytes: 64 << 20,
+            last: Duration::from_secs(120),
+            last_bytes: 16 << 20,
             advertise: None,
         }
     }

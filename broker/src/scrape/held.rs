@@ -1,7 +1,7 @@
 //! What the scraper remembers: who is being asked, and the pages of the last moment.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{Scraped, Unscraped};
+use crate::directory::Instance;
 
 pub(super) type Outcome = Result<Arc<Scraped>, Unscraped>;
 /// Where the outcome of a flight will be.
@@ -21,6 +22,9 @@ pub(super) struct Held {
     /// When pages were put in, oldest first; one that was replaced since has another time.
     order: VecDeque<(Instant, String)>,
     bytes: usize,
+    /// Which connections somebody knows how to ask, under this generation of plugins.
+    known: HashMap<u64, bool>,
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,32 @@ impl Held {
 
     pub(super) fn landed(&mut self, uuid: &str) {
         self.flights.remove(uuid);
+    }
+
+    /// Whether somebody knows how to ask this connection, if that is remembered.
+    pub(super) fn known<H>(&self, instance: &Instance<H>, generation: u64) -> Option<bool> {
+        let same = self.generation == generation;
+        self.known
+            .get(&instance.generation)
+            .copied()
+            .filter(|_| same)
+    }
+
+    pub(super) fn learned<H>(&mut self, instance: &Instance<H>, generation: u64, known: bool) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.known.clear();
+        }
+        self.known.insert(instance.generation, known);
+    }
+
+    /// Forgets what was remembered of connections other than these.
+    pub(super) fn gone<H>(&mut self, connected: &[Arc<Instance<H>>]) {
+        // Most often nobody has gone.
+        if self.known.len() > connected.len() {
+            let connected: HashSet<u64> = connected.iter().map(|it| it.generation).collect();
+            self.known.retain(|known, _| connected.contains(known));
+        }
     }
 
     /// Keeps a page; what is too old goes, and what is oldest when there is too much.

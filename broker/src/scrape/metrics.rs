@@ -12,6 +12,8 @@ pub(super) struct Metrics {
     ok: IntCounter,
     failed: [IntCounter; Why::ALL.len()],
     seconds: Histogram,
+    kept: IntCounter,
+    not_kept: IntCounter,
 }
 
 impl Metrics {
@@ -30,12 +32,22 @@ impl Metrics {
             )
             .buckets(SECONDS.to_vec()),
         )?;
+        let pushes = IntCounterVec::new(
+            Opts::new(
+                "jackfield_app_last_metrics_total",
+                "Last metrics that applications sent before they went, by what came of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(pushes.clone()))?;
         registry.register(Box::new(scrapes.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self {
             ok: scrapes.with_label_values(&["ok"]),
             failed: Why::ALL.map(|why| scrapes.with_label_values(&[why.as_str()])),
             seconds,
+            kept: pushes.with_label_values(&["kept"]),
+            not_kept: pushes.with_label_values(&["refused"]),
         })
     }
 
@@ -44,6 +56,14 @@ impl Metrics {
         match result {
             Ok(_) => self.ok.inc(),
             Err(error) => self.failed[error.why as usize].inc(),
+        }
+    }
+
+    /// An application has said something before it went.
+    pub(super) fn pushed<T>(&self, kept: &Result<T, Unscraped>) {
+        match kept {
+            Ok(_) => self.kept.inc(),
+            Err(_) => self.not_kept.inc(),
         }
     }
 

@@ -2,10 +2,11 @@
 //! they hold.
 //!
 //! ```text
-//! GET /metrics/app/{id} ──► Scraper ──one flight per app──► Collector: what to ask
-//!                             ▲                               │ an ordinary request, endpoint uuid:
+//! GET /metrics/app/{id} ──► Scraper ──one flight per app──► collectors: what to ask
+//!                             ▲                               │ an ordinary request, to this one
 //!                             │                               ▼ link in memory ──► relay ──► app
-//!                           cache ◄── exposition: a legal page ◄── Collector: the text in the reply
+//!                           cache ◄── exposition: a legal page ◄── collectors: the text in the reply
+//!                         last words ◄───────────────────────── hearing: what it says before it goes
 //! ```
 //!
 //! Invariants
@@ -15,23 +16,26 @@
 //! - a page is legal ([`exposition`]), and says nothing in the name of another application
 //! - all of it runs on a thread of its own, and to the relay it is an ordinary client
 //!
-//! Looks down at: relay, directory, telemetry. Looked at by: admin, config, server.
+//! Looks down at: relay, chain, directory, telemetry. Looked at by: admin, config, server.
 
 mod asking;
-mod collector;
+mod collectors;
 mod config;
 pub mod exposition;
+mod hearing;
 mod held;
+mod last;
+mod merged;
 mod metrics;
 mod outcome;
+mod review;
 mod scraper;
 mod target;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use collector::service_of;
-pub use collector::{Answer, Collector, Question, TextCollector};
+pub(crate) use collectors::service_of;
 pub use config::{Config, ROUTES};
 pub use outcome::{Scraped, Unscraped, Why};
 pub use scraper::{Parts, Scraper};

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::exposition::{Finding, Limits, Rules, clean};
+use super::exposition::{Finding, Limits, Page, Rules, clean};
 
 /// A page that may be handed on.
 #[derive(Clone, Debug)]
@@ -14,6 +14,20 @@ pub struct Scraped {
     pub took: Duration,
     pub findings: Vec<Finding>,
     pub findings_left_out: usize,
+}
+
+impl Page {
+    /// As it is handed on.
+    pub(super) fn finish(mut self) -> Scraped {
+        let findings = std::mem::take(&mut self.findings);
+        Scraped {
+            page: self.render().into(),
+            series: self.series,
+            took: Duration::ZERO,
+            findings,
+            findings_left_out: self.findings_left_out,
+        }
+    }
 }
 
 impl Scraped {

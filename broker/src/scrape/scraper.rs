@@ -8,34 +8,42 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use jackfield_rsocket::endpoint::Message;
+use futures_util::{StreamExt, future::join_all, stream};
 use prometheus::Registry;
 use tokio::{
     runtime,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
-    Collector, Config, Scraped, Target, TextCollector, Unscraped, Why,
+    Config, Scraped, Target, Unscraped, Why,
     asking::Asking,
-    exposition::{Limits, Merged, Page, Rules, clean},
+    collectors::{Collectors, Way, described, failed},
+    exposition::{Page, Rules, clean},
+    hearing,
     held::{Flight, Held, Outcome},
+    last::LastWords,
+    merged::merge,
     metrics::Metrics,
+    review::review,
     target::is_plain,
 };
 use crate::{
-    directory::AppView,
-    relay::{Directory, Relay},
+    chain::{App, Chains, Format, Part, Payload},
+    directory::{AppView, Instance},
+    relay::{Directory, Handle, NEWS_MAX, Relay},
 };
+
+/// One connection of an application.
+type Connected = Arc<Instance<Arc<Handle>>>;
 
 /// A page beyond this is read on a thread beside, so that the others' do not wait for it.
 const PAGE_LARGE: usize = 256 << 10;
 /// Threads for large pages.
 const BESIDE: usize = 2;
-/// What our own families on the merged page are called.
-const OURS: &str = "jackfield_app_scrape_";
+/// Plugins are asked about so many applications at a time whether they know them.
+const KNOWN_AT_ONCE: usize = 32;
 
 /// The door of the room. Dropping it ends the thread; scrapes in flight end with it.
 pub struct Scraper {
@@ -46,16 +54,17 @@ pub struct Scraper {
 }
 
 /// What flights share.
-struct Desk {
-    config: Config,
+pub(super) struct Desk {
+    pub(super) config: Config,
     /// The broker's name.
     node: String,
     directory: Arc<Directory>,
-    collectors: Vec<Arc<dyn Collector>>,
-    asking: Asking,
+    pub(super) collectors: Collectors,
+    pub(super) asking: Asking,
     held: Mutex<Held>,
+    last: Mutex<LastWords>,
     room: Arc<Semaphore>,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 /// Where scrapers get what they need.
@@ -64,8 +73,8 @@ pub struct Parts<'r> {
     pub directory: Arc<Directory>,
     pub relay: Arc<Relay>,
     pub registry: &'r Registry,
-    /// Asked before the one for text.
-    pub collectors: Vec<Arc<dyn Collector>>,
+    /// Its plugins are asked before the routes of the configuration.
+    pub chains: Arc<Chains>,
 }
 
 impl Scraper {
@@ -75,20 +84,22 @@ impl Scraper {
             .enable_all()
             .max_blocking_threads(BESIDE)
             .build()?;
-        let mut collectors = parts.collectors;
-        collectors.push(Arc::new(TextCollector::new(&config.routes)));
+        let (listener, news) = mpsc::channel(NEWS_MAX);
+        parts.relay.hear(listener);
         let desk = Arc::new(Desk {
             node: parts.node,
             directory: parts.directory,
-            collectors,
+            collectors: Collectors::new(parts.chains, &config.routes),
             asking: Asking::new(parts.relay, config.limits.page),
             held: Mutex::default(),
+            last: Mutex::default(),
             room: Arc::new(Semaphore::new(config.concurrency)),
             metrics,
             config,
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let handle = runtime.handle().clone();
+        handle.spawn(hearing::listen(Arc::clone(&desk), news));
         let thread = thread::Builder::new()
             .name("jackfield-scrape".into())
             .spawn(move || {
@@ -116,9 +127,9 @@ impl Scraper {
     }
 
     /// All applications that can be asked, in a stable order.
-    pub fn targets(&self, host: &str) -> Vec<Target> {
+    pub async fn targets(&self, host: &str) -> Vec<Target> {
         let host = self.desk.config.advertise.as_deref().unwrap_or(host);
-        let apps = self.desk.apps();
+        let apps = self.desk.apps().await;
         apps.iter()
             .map(|app| Target::of(app, host, &self.desk.node))
             .collect()
@@ -126,7 +137,7 @@ impl Scraper {
 
     /// One page for all applications, or those of a name. An application that gives none is on it as down.
     pub async fn all(&self, name: Option<&str>, within: Duration) -> Vec<u8> {
-        let mut apps = self.desk.apps();
+        let mut apps = self.desk.apps().await;
         apps.retain(|app| name.is_none_or(|name| app.name == name));
         let asked = apps.iter().map(|app| self.app(&app.uuid, within));
         let outcomes = join_all(asked).await;
@@ -156,20 +167,49 @@ impl fmt::Debug for Scraper {
 }
 
 impl Desk {
-    fn apps(&self) -> Vec<AppView> {
-        let mut apps = self.directory.apps();
-        apps.retain(|app| is_plain(&app.uuid) && self.collector(app).is_some());
+    /// Those that can be asked, and those that have left a last word.
+    async fn apps(&self) -> Vec<AppView> {
+        let mut instances = self.directory.instances();
+        instances.retain(|instance| is_plain(&instance.app.uuid));
+        self.held().gone(&instances);
+        let known = stream::iter(instances).map(|instance| async move {
+            let known = self.is_known(&instance).await;
+            known.then(|| instance.view())
+        });
+        let known: Vec<_> = known.buffer_unordered(KNOWN_AT_ONCE).collect().await;
+        let mut apps: Vec<AppView> = known.into_iter().flatten().collect();
+        let mut last = self.last().apps(self.config.last);
+        last.retain(|app| apps.iter().all(|other| other.uuid != app.uuid));
+        apps.append(&mut last);
+        apps.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         apps
     }
 
-    fn collector(&self, app: &AppView) -> Option<&Arc<dyn Collector>> {
-        self.collectors
-            .iter()
-            .find(|collector| collector.covers(app))
+    /// Whether anybody knows how to ask it. What a plugin said is remembered for as long as the connection and the
+    /// plugins are the same.
+    async fn is_known(&self, instance: &Connected) -> bool {
+        let generation = self.collectors.generation();
+        if let Some(known) = self.held().known(instance, generation) {
+            return known;
+        }
+        let app = Arc::new(described(instance));
+        match self.collectors.way(&app, self.config.timeout).await {
+            Ok(way) => {
+                let known = way.is_some();
+                self.held().learned(instance, generation, known);
+                known
+            }
+            // Whoever scrapes it will see what is wrong.
+            Err(_) => true,
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn last(&self) -> MutexGuard<'_, LastWords> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn app(
@@ -178,20 +218,14 @@ impl Desk {
         uuid: &str,
         within: Duration,
     ) -> Outcome {
-        let unknown = |text: String| Unscraped::new(Why::Unknown, text);
-        let app = self
-            .directory
-            .app(uuid)
-            .filter(|app| is_plain(&app.uuid))
-            .ok_or_else(|| unknown("RST-300205: no such application is connected".into()))?;
-        let Some(collector) = self.collector(&app).cloned() else {
-            let routes = self.config.routes.join(", ");
-            return Err(unknown(format!(
-                "the application publishes nothing that is asked for metrics: {routes}"
-            )));
-        };
         let end = Instant::now() + within.min(self.config.timeout);
-        let mut flight = match self.clone().join(runtime, app, collector, end)? {
+        let instance = self.directory.instance(uuid);
+        let Some(app) = instance.filter(|instance| is_plain(&instance.app.uuid)) else {
+            let last = self.last().take(uuid, self.config.last);
+            let unknown = "RST-300205: no such application is connected";
+            return last.ok_or_else(|| Unscraped::new(Why::Unknown, unknown));
+        };
+        let mut flight = match self.clone().join(runtime, app, end)? {
             Joined::Page(page) => return Ok(page),
             Joined::Flight(flight) => flight,
         };
@@ -207,10 +241,10 @@ impl Desk {
     fn join(
         self: Arc<Self>,
         runtime: &runtime::Handle,
-        app: AppView,
-        collector: Arc<dyn Collector>,
+        instance: Connected,
         end: Instant,
     ) -> Result<Joined, Unscraped> {
+        let app = &instance.app;
         let mut held = self.held();
         if let Some(page) = held.page(&app.uuid, app.connected_at_ms, self.config.cache) {
             return Ok(Joined::Page(page));
@@ -231,14 +265,14 @@ impl Desk {
             _permit: permit,
         };
         runtime.spawn(async move {
-            let asked = timeout_at(end, self.fly(&app, collector)).await;
+            let asked = timeout_at(end, self.fly(&instance, end)).await;
             let outcome = asked.unwrap_or_else(|_| {
                 let text = "the application did not answer in time";
                 Err(Unscraped::new(Why::Timeout, text))
             });
             // Before the flight is forgotten, so that whoever comes next finds one or the other.
             if let Ok(page) = &outcome {
-                self.keep(&app, page);
+                self.keep(&instance, page);
             }
             drop(under_way);
             landing.send_replace(Some(outcome));
@@ -246,7 +280,8 @@ impl Desk {
         Ok(Joined::Flight(flight))
     }
 
-    fn keep(&self, app: &AppView, page: &Arc<Scraped>) {
+    fn keep(&self, instance: &Connected, page: &Arc<Scraped>) {
+        let app = &instance.app;
         let Config {
             cache, cache_bytes, ..
         } = self.config;
@@ -256,33 +291,57 @@ impl Desk {
     }
 
     /// Asks, and reads the answer.
-    async fn fly(&self, app: &AppView, collector: Arc<dyn Collector>) -> Outcome {
+    async fn fly(&self, instance: &Connected, end: Instant) -> Outcome {
         let began = Instant::now();
-        let question = collector.question(app).await;
-        let question = question.map_err(|text| Unscraped::new(Why::App, text))?;
-        let reply: Message = self.asking.ask(&app.uuid, question).await?;
-        let text = collector.text(app, reply).await;
-        let text = text.map_err(|text| Unscraped::new(Why::Page, text))?;
-        let mut page = self.read(text).await?;
-        let findings = std::mem::take(&mut page.findings);
-        let scraped = Arc::new(Scraped {
-            page: page.render().into(),
-            series: page.series,
-            took: began.elapsed(),
-            findings,
-            findings_left_out: page.findings_left_out,
-        });
+        let app = Arc::new(described(instance));
+        let way = self.collectors.way(&app, end - began).await?;
+        let way = way.ok_or_else(|| self.nobody_knows())?;
+        let (text, open) = self.answer(&app, &way).await?;
+        let mut page = self.read(text, open).await?;
+        if let Some(plugin) = way.plugin.filter(|_| way.question.review) {
+            page = review(page, &plugin, &app).await?;
+        }
+        let mut scraped = page.finish();
+        scraped.took = began.elapsed();
         self.metrics.asked(&scraped);
-        Ok(scraped)
+        Ok(Arc::new(scraped))
     }
 
-    async fn read(&self, text: Bytes) -> Result<Page, Unscraped> {
+    fn nobody_knows(&self) -> Unscraped {
+        let routes = self.config.routes.join(", ");
+        let text = format!("the application publishes nothing that is asked for metrics: {routes}");
+        Unscraped::new(Why::Unknown, text)
+    }
+
+    /// What an application answers, as text; and whether that is OpenMetrics, if somebody said so.
+    async fn answer(&self, app: &Arc<App>, way: &Way) -> Result<(Bytes, Option<bool>), Unscraped> {
+        let replies = self.asking.ask(&app.uuid, &way.question).await?;
+        let Some(plugin) = &way.plugin else {
+            let reply = replies.into_iter().next();
+            return Ok((reply.map(|reply| reply.data).unwrap_or_default(), None));
+        };
+        let mut parts = Vec::new();
+        for reply in replies {
+            let payload = Payload {
+                metadata: reply.metadata.map(Into::into),
+                data: reply.data.into(),
+            };
+            let context = way.question.context.as_slice().into();
+            let read = plugin.read(app, context, payload).await;
+            let part = read.map_err(|_| failed(plugin))?;
+            parts.push(part.map_err(|text| Unscraped::new(Why::Page, text))?);
+        }
+        Ok(text_of(parts))
+    }
+
+    pub(super) async fn read(&self, text: Bytes, open: Option<bool>) -> Result<Page, Unscraped> {
         let (limits, timestamps) = (self.config.limits, self.config.timestamps);
         let large = text.len() > PAGE_LARGE;
         let read = move || {
             let rules = Rules {
                 limits,
                 timestamps,
+                open,
                 ..Rules::default()
             };
             clean(&text, &rules)
@@ -295,6 +354,15 @@ impl Desk {
         };
         read.map_err(|refused| Unscraped::new(Why::Page, refused.to_string()))
     }
+}
+
+/// Parts of a page as one, in the format of the first.
+pub(super) fn text_of(parts: Vec<Part>) -> (Bytes, Option<bool>) {
+    let open = parts.first().map(|part| part.format == Format::OpenMetrics);
+    let mut texts = parts.into_iter().map(|part| part.text);
+    let mut text = texts.next().unwrap_or_default();
+    texts.for_each(|more| text.extend_from_slice(&more));
+    (text.into(), open)
 }
 
 enum Joined {
@@ -313,42 +381,4 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.desk.held().landed(&self.uuid);
     }
-}
-
-/// The pages of several applications as one, and what became of each.
-fn merge<'a>(outcomes: impl Iterator<Item = (&'a AppView, Outcome)>, limit: usize) -> Vec<u8> {
-    let mut merged = Merged::default();
-    let mut left = limit;
-    for (app, outcome) in outcomes {
-        let add = [("job", app.name.as_str()), ("instance", app.uuid.as_str())];
-        let rules = Rules {
-            // What has passed once passes again, with the labels that are added.
-            limits: Limits::ENDLESS,
-            timestamps: true,
-            add: &add,
-            ..Rules::default()
-        };
-        let page = outcome.ok().and_then(|scraped| {
-            let mut page = clean(&scraped.page, &rules).ok()?;
-            page.families
-                .retain(|family| !family.name.starts_with(OURS));
-            let size = page.render().len();
-            left = left.checked_sub(size)?;
-            Some((page, scraped.took))
-        });
-        let (up, took) = page
-            .as_ref()
-            .map_or((0, 0.0), |page| (1, page.1.as_secs_f64()));
-        let about = format!(
-            "# HELP {OURS}up Whether the application gave a page.\n# TYPE {OURS}up gauge\n{OURS}up {up}\n\
-             # HELP {OURS}seconds How long it took.\n# TYPE {OURS}seconds gauge\n{OURS}seconds {took}\n"
-        );
-        for page in [
-            clean(about.as_bytes(), &rules).ok(),
-            page.map(|page| page.0),
-        ] {
-            page.into_iter().for_each(|page| merged.add(page));
-        }
-    }
-    merged.finish().render()
 }

@@ -1,6 +1,7 @@
 //! The scraper over a real relay, with applications of our own at the far ends.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,8 +9,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use jackfield_rsocket::{
-    endpoint::{ConnectOptions, Failure, Message, Requester, Responder, connect},
+    endpoint::{ConnectOptions, Credit, Failure, Message, Requester, Responder, connect},
     metadata::{AppMetadata, Route},
     net::ListenOptions,
 };
@@ -19,9 +21,38 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     chain::Chains,
+    directory::AppView,
     identity::{self, Identity},
-    relay::{self, Directory, Relay},
+    relay::{self, Directory, Listening, Relay},
 };
+
+/// A page of this many bytes.
+pub(crate) fn scraped(len: usize) -> Arc<Scraped> {
+    Arc::new(Scraped {
+        page: vec![b'x'; len].into(),
+        series: 1,
+        took: Duration::ZERO,
+        findings: Vec::new(),
+        findings_left_out: 0,
+    })
+}
+
+/// An application of this uuid.
+pub(crate) fn view(uuid: &str) -> AppView {
+    AppView {
+        id: 1,
+        uuid: uuid.into(),
+        name: format!("app-{uuid}"),
+        ip: String::new(),
+        remote: String::new(),
+        transport: "tcp",
+        sdk: None,
+        connected_at_ms: 0,
+        services: Vec::new(),
+        metadata: BTreeMap::new(),
+        in_flight: 0,
+    }
+}
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -47,6 +78,7 @@ impl World {
         change(&mut config);
         let registry = Registry::new();
         let directory = Arc::<Directory>::default();
+        let chains = Arc::new(Chains::new(&registry).unwrap());
         let relay = Relay::start(
             relay::Config {
                 threads: 1,
@@ -54,7 +86,7 @@ impl World {
                 routing: relay::Routing::default(),
             },
             directory.clone(),
-            Arc::new(Chains::new(&registry).unwrap()),
+            chains.clone(),
             Arc::new(Identity::new(identity::Config::default(), &registry).unwrap()),
             Arc::new(relay::Metrics::register(&registry).unwrap()),
         );
@@ -64,7 +96,7 @@ impl World {
             directory: directory.clone(),
             relay: relay.clone(),
             registry: &registry,
-            collectors: Vec::new(),
+            chains,
         };
         let scraper = Arc::new(Scraper::start(config, parts).unwrap());
         Self {
@@ -112,11 +144,25 @@ impl World {
         Ok(String::from_utf8(page.page.to_vec()).unwrap())
     }
 
+    /// Who connects and says nothing of himself, and where.
+    async fn anonymous(&self) -> (Requester, Listening) {
+        let uri = "tcp://127.0.0.1:0".parse().unwrap();
+        let listening = self.relay.listen(&uri, &ListenOptions::default()).await;
+        let listening = listening.unwrap();
+        let options = ConnectOptions::new();
+        let requester = connect(listening.uri(), options).await.unwrap();
+        (requester, listening)
+    }
+
     fn scrapes(&self, outcome: &str) -> f64 {
+        self.count("jackfield_app_scrapes_total", outcome)
+    }
+
+    fn count(&self, name: &str, outcome: &str) -> f64 {
         let families = self.registry.gather();
         let family = families
             .iter()
-            .find(|family| family.name() == "jackfield_app_scrapes_total")
+            .find(|family| family.name() == name)
             .unwrap();
         let is = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == outcome;
         let metric = family.get_metric().iter().find(is).unwrap();
@@ -130,8 +176,9 @@ async fn each_application_is_asked_for_its_own() {
     let mut apps = Vec::new();
     for uuid in ["one", "two", "three"] {
         let answer = move |request: Message| async move {
-            let metadata = request.metadata.unwrap_or_default();
-            assert!(String::from_utf8_lossy(&metadata).contains(&format!("e=uuid:{uuid}")));
+            // It sees the route and nothing of how it was found.
+            assert_eq!(request.route(), Some("jackfield.Metrics.scrape"));
+            assert_eq!(request.tags().count(), 1);
             let page = format!("who{{job=\"forged\",is=\"{uuid}\"}} 1\n");
             Ok(Message::new(page))
         };
@@ -141,7 +188,7 @@ async fn each_application_is_asked_for_its_own() {
         let expected = format!("who{{exported_job=\"forged\",is=\"{uuid}\"}} 1\n");
         assert_eq!(world.page(uuid).await, Ok(expected));
     }
-    let targets = world.scraper.targets("h:1");
+    let targets = world.scraper.targets("h:1").await;
     let instances: Vec<&str> = targets
         .iter()
         .map(|target| target.labels["instance"].as_str())
@@ -186,6 +233,7 @@ async fn every_reason_is_told_apart() {
         world
             .scraper
             .targets("h:1")
+            .await
             .iter()
             .all(|it| it.labels["instance"] != "mute")
     );
@@ -332,15 +380,6 @@ async fn the_merged_page_says_who_is_down_and_nobody_forges() {
 async fn pages_are_forgotten_by_age_and_by_size() {
     use super::held::Held;
 
-    let scraped = |len: usize| {
-        Arc::new(Scraped {
-            page: vec![b'x'; len].into(),
-            series: 1,
-            took: Duration::ZERO,
-            findings: Vec::new(),
-            findings_left_out: 0,
-        })
-    };
     let mut held = Held::default();
     let second = Duration::from_secs(1);
     let keep = |held: &mut Held, uuid: &str, len| held.keep(uuid, 7, scraped(len), second, 100);
@@ -377,4 +416,73 @@ fn routes_are_services_and_methods() {
     }
     assert!(ROUTES.iter().all(|route| service_of(route).is_some()));
     assert_eq!(Route::parse(ROUTES[1]).method, "scrape");
+}
+
+/// An application that has said its last word is down only when that has been heard.
+#[tokio::test]
+async fn last_words_are_served_once() {
+    let world = World::new();
+    let app = world.app("u", async |_| Ok(Message::new("a 1\n"))).await;
+    let last = Message::new("# TYPE a gauge\na{job=\"x\"} 2\n");
+    let last = last.to("jackfield.LastMetrics").unwrap();
+    app.request_response(last).await.unwrap();
+    let kept = |outcome: &str| world.count("jackfield_app_last_metrics_total", outcome);
+    while kept("kept") == 0.0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.page("u").await.as_deref(), Ok("a 1\n"), "it lives");
+    app.close();
+    while world.directory.app("u").is_some() {
+        tokio::task::yield_now().await;
+    }
+    let targets = world.scraper.targets("h:1").await;
+    assert_eq!(targets[0].labels["instance"], "u");
+    let page = world.page("u").await;
+    assert_eq!(
+        page.as_deref(),
+        Ok("# TYPE a gauge\na{exported_job=\"x\"} 2\n")
+    );
+    assert_eq!(world.page("u").await.unwrap_err().0, Why::Unknown);
+    assert!(world.scraper.targets("h:1").await.is_empty());
+}
+
+/// What is no page is not kept, and whoever comes back is asked himself.
+#[tokio::test]
+async fn last_words_give_way_to_the_living() {
+    let world = World::with(|config| config.last_bytes = 100);
+    let app = world.app("u", async |_| Ok(Message::new("a 1\n"))).await;
+    let say = |text: String| {
+        let last = Message::new(text).to("jackfield.LastMetrics").unwrap();
+        app.fire_and_forget(last)
+    };
+    let of = |outcome: &str| world.count("jackfield_app_last_metrics_total", outcome);
+    for (text, refused) in [("<html>".to_owned(), 1.0), ("b 1\n".repeat(100), 1.0)] {
+        let before = of("refused");
+        say(text).await.unwrap();
+        // The second has one series a hundred times, which is one.
+        while of("refused") + of("kept") < before + refused {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!((of("refused"), of("kept")), (1.0, 1.0));
+    app.close();
+    while world.directory.app("u").is_some() {
+        tokio::task::yield_now().await;
+    }
+    let _again = world.app("u", async |_| Ok(Message::new("a 3\n"))).await;
+    assert_eq!(world.page("u").await.as_deref(), Ok("a 3\n"));
+}
+
+/// Who is nobody has no last words, and a stream is no way to say them.
+#[tokio::test]
+async fn not_everything_is_a_last_word() {
+    let world = World::new();
+    let app = world.app("u", async |_| Ok(Message::new("a 1\n"))).await;
+    let (nobody, _listening) = world.anonymous().await;
+    let last = || Message::new("a 1\n").to("jackfield.LastMetrics").unwrap();
+    let error = nobody.request_response(last()).await.unwrap_err();
+    assert!(error.to_string().contains("no application's"), "{error}");
+    let stream = app.request_stream(last(), Credit::default()).await;
+    let error = stream.unwrap().next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("streams nothing"), "{error}");
 }

@@ -69,7 +69,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
             directory: directory.clone(),
             relay: relay.clone(),
             registry: registry.prometheus(),
-            collectors: Vec::new(),
+            chains: chains.clone(),
         },
     )?;
     let (apps, services) = (directory.clone(), directory.clone());

@@ -287,7 +287,8 @@ async fn listen(
             tls: certificates.of(index),
             mode: listener.mode,
         };
-        let bound = relay.listen(&listener.uri, &options).await;
+        let scrape_only = listener.scrape_only.as_deref().map(Into::into);
+        let bound = relay.listen_for(&listener.uri, &options, scrape_only).await;
         let bound = bound
             .map_err(|source| StartError::bind(&format!("listen.uri {}", listener.uri), source))?;
         listening.push(bound);

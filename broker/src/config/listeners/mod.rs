@@ -28,6 +28,8 @@ pub struct Listener {
     pub uri: Uri,
     /// The URI that clients are told of, when it is not the listener's own.
     pub advertise: Option<String>,
+    /// What applications are called that say nothing of themselves here and can be scraped.
+    pub scrape_only: Option<String>,
     /// The permissions of a Unix socket.
     pub mode: u32,
     /// There is one for `tls` and `wss`.
@@ -63,6 +65,7 @@ pub(super) fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
         let listener = |uri| Listener {
             uri,
             advertise: None,
+            scrape_only: None,
             mode: MODE,
             tls: None,
         };
@@ -75,6 +78,7 @@ fn listener(section: &Section<'_>) -> Option<Listener> {
     let uri = uri(section);
     let advertise = section.read("advertise", check_advertised);
     let mode = section.read("mode", permissions);
+    let scrape_only = section.read("scrape-only", job);
     let uri = uri?;
     if mode.is_some() && uri.socket_file().is_none() {
         let what = "is for Unix sockets, and this is none";
@@ -82,6 +86,7 @@ fn listener(section: &Section<'_>) -> Option<Listener> {
     }
     Some(Listener {
         advertise: advertise.map(|placed| placed.value),
+        scrape_only: scrape_only.map(|placed| placed.value),
         mode: mode.map_or(MODE, |placed| placed.value),
         tls: tls::read(section, &uri),
         uri,
@@ -114,6 +119,16 @@ fn permissions(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok();
     mode.filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "write permissions as octal digits, such as \"0660\"".into())
+}
+
+/// What Prometheus will have as `job`.
+fn job(text: &str) -> Result<String, String> {
+    match text {
+        "" => {
+            Err("write the name that such applications are to have, such as \"micrometer\"".into())
+        }
+        name => Ok(name.to_owned()),
+    }
 }
 
 /// The listeners that run, with the certificates of those in `new` that have the same URI.

@@ -46,14 +46,18 @@ impl Family {
     }
 
     pub(super) fn write(&self, text: &mut Vec<u8>) {
-        if let Some(help) = &self.help {
-            text.extend_from_slice(format!("# HELP {} {help}\n", self.name).as_bytes());
+        self.write_head(&self.name, self.help.as_ref(), text);
+        text.extend_from_slice(&self.body);
+    }
+
+    pub(super) fn write_head(&self, name: &str, help: Option<&String>, text: &mut Vec<u8>) {
+        if let Some(help) = help {
+            text.extend_from_slice(format!("# HELP {name} {help}\n").as_bytes());
         }
         if let Some(kind) = self.kind {
             let kind = kind.as_str();
-            text.extend_from_slice(format!("# TYPE {} {kind}\n", self.name).as_bytes());
+            text.extend_from_slice(format!("# TYPE {name} {kind}\n").as_bytes());
         }
-        text.extend_from_slice(&self.body);
     }
 }
 

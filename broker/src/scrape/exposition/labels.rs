@@ -15,6 +15,33 @@ const EXPORTED: &str = "exported_";
 /// One pair as it will be written.
 pub(super) type Pair<'t> = (Cow<'t, str>, Cow<'t, str>);
 
+/// The names and values of a sample's labels as they came.
+pub(super) fn spans<'t>(
+    sample: &Sample<'t>,
+    labels: &[Label],
+) -> impl Iterator<Item = (&'t str, &'t str)> + Clone {
+    let text = sample.labels;
+    let span = move |label: &Label| (&text[label.name.clone()], &text[label.value.clone()]);
+    labels.iter().map(span)
+}
+
+/// The line as it is, if there is nothing to be done to it or said about it.
+pub(super) fn untouched<'t>(
+    sample: &Sample<'t>,
+    labels: &[Label],
+    rules: &Rules<'_>,
+) -> Option<&'t str> {
+    let text = sample.as_written.filter(|_| rules.add.is_empty())?;
+    let name = |label: &Label| &sample.labels[label.name.clone()];
+    for (at, label) in labels.iter().enumerate() {
+        let twice = labels[..at].iter().any(|other| name(other) == name(label));
+        if twice || !label.clean || rules.reserved.contains(&name(label)) {
+            return None;
+        }
+    }
+    Some(text)
+}
+
 /// The labels of a sample as they will be written, in `pairs`. Says how many were renamed.
 pub(super) fn settle<'t>(
     sample: &Sample<'t>,
@@ -67,12 +94,14 @@ fn escaped(text: &str) -> String {
 }
 
 /// The same for any order of the labels.
-pub(super) fn series_hash(state: &RandomState, name: &str, pairs: &[Pair<'_>]) -> u64 {
-    pairs
-        .iter()
-        .fold(state.hash_one(name), |sum, (name, value)| {
-            sum.wrapping_add(state.hash_one((&**name, &**value)))
-        })
+pub(super) fn series_hash<'l>(
+    state: &RandomState,
+    name: &str,
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+) -> u64 {
+    labels.fold(state.hash_one(name), |sum, label| {
+        sum.wrapping_add(state.hash_one(label))
+    })
 }
 
 /// One line of a page.
@@ -113,7 +142,7 @@ fn write_pair(body: &mut Vec<u8>, before: &mut u8, name: &str, value: &str) {
 }
 
 /// A value of ours, with what must be escaped.
-fn quote(value: &str) -> Cow<'_, str> {
+pub(super) fn quote(value: &str) -> Cow<'_, str> {
     if !value.contains(['\\', '"', '\n']) {
         return Cow::Borrowed(value);
     }

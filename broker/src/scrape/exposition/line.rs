@@ -27,6 +27,8 @@ pub(super) struct Sample<'t> {
     pub(super) value: &'t str,
     pub(super) timestamp: Option<&'t str>,
     pub(super) exemplar: bool,
+    /// The line, when it is already written as this room writes it: no blank or comma too many, no timestamp.
+    pub(super) as_written: Option<&'t str>,
 }
 
 /// Where a label stands in [`Sample::labels`].
@@ -134,7 +136,19 @@ fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, Stri
         value,
         timestamp,
         exemplar,
+        as_written: is_terse(line, name, labels, value).then_some(line),
     })
+}
+
+/// Whether nothing stands on the line but what has to: all of it was read in this order, so its length tells.
+fn is_terse(line: &str, name: &str, labels: &[Label], value: &str) -> bool {
+    let label = |label: &Label| label.name.len() + label.value.len() + r#"="","#.len();
+    let labels = match labels {
+        [] => 0,
+        some => some.iter().map(label).sum::<usize>() + "{}".len() - ",".len(),
+    };
+    let before = name.len() + labels;
+    line.len() == before + 1 + value.len() && line.as_bytes()[before] == b' '
 }
 
 /// Notes every label up to the closing brace, and says where that is.
@@ -202,14 +216,20 @@ fn quoted(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
 
 /// A number as Prometheus reads it: decimal, or one of the words for no number and for infinity.
 fn check_value(text: &str) -> Result<(), String> {
-    let digits = !text.is_empty() && text.len() < 300 && text.bytes().all(|b| b.is_ascii_digit());
-    if digits || number(text).is_some() {
+    if is_decimal(text) || number(text).is_some() {
         return Ok(());
     }
     Err(match text {
         "" => "no value".into(),
         text => format!("no number: {}", shown(text)),
     })
+}
+
+/// Digits and perhaps a point between them: what nearly all values are, and surely a number.
+fn is_decimal(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    text.len() < 300 && digits(whole) && digits(part)
 }
 
 pub(super) fn number(text: &str) -> Option<f64> {

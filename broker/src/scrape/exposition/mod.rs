@@ -17,6 +17,7 @@
 //!
 //! Looks at no other room.
 
+mod change;
 mod family;
 mod fuzz;
 mod labels;
@@ -25,10 +26,13 @@ mod merge;
 mod pass;
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;
 
+pub use change::Change;
 pub use family::{Family, Kind};
 pub use fuzz::{check, check_lines};
 pub use merge::Merged;
@@ -81,6 +85,8 @@ pub struct Rules<'r> {
     pub reserved: &'r [&'r str],
     /// Written into every series.
     pub add: &'r [(&'r str, &'r str)],
+    /// Whether it is OpenMetrics, where somebody has said so; else its last line tells.
+    pub open: Option<bool>,
 }
 
 /// Labels that say who was scraped: Prometheus sets them.
@@ -93,6 +99,7 @@ impl Default for Rules<'_> {
             timestamps: false,
             reserved: TARGET_LABELS,
             add: &[],
+            open: None,
         }
     }
 }

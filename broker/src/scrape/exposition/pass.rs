@@ -3,11 +3,12 @@
 use std::{collections::HashSet, str};
 
 use foldhash::fast::RandomState;
+use memchr::memchr_iter;
 
 use super::{
     Family, Kind, Limits, Page, Refused, Rules,
     family::{Families, Said, parts_first},
-    labels::{Pair, series_hash, settle, write_sample},
+    labels::{Pair, series_hash, settle, spans, untouched, write_sample},
     line::{self, Label, Line, Sample, number, shown},
 };
 
@@ -36,7 +37,7 @@ pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
     let mut pass = Pass {
         rules,
         limits: &rules.limits,
-        open: is_open_metrics(text),
+        open: format(text, rules.open)?,
         page: Page::default(),
         families: Families::default(),
         // A line has some sixty bytes.
@@ -47,9 +48,11 @@ pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
     };
     // Borrows the text, so it cannot stand in the pass beside what outlives a line.
     let mut pairs = Vec::new();
-    for line in text.split('\n') {
+    let mut start = 0;
+    for end in memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
         pass.line += 1;
-        pass.take(line, &mut pairs)?;
+        pass.take(&text[start..end], &mut pairs)?;
+        start = end + 1;
     }
     let mut page = pass.page;
     // Nothing was kept of it.
@@ -64,6 +67,18 @@ fn decoded(text: &[u8]) -> Result<&str, Refused> {
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Refused::NotUtf8 { line }
     })
+}
+
+/// Whether it is OpenMetrics. What is said to be, and does not end as that does, was cut off.
+fn format(text: &str, said: Option<bool>) -> Result<bool, Refused> {
+    match said {
+        Some(true) if !is_open_metrics(text) => Err(Refused::Malformed {
+            line: text.lines().count().max(1),
+            what: "the page does not end with # EOF: it was cut off".into(),
+        }),
+        Some(open) => Ok(open),
+        None => Ok(is_open_metrics(text)),
+    }
 }
 
 /// OpenMetrics ends with a line that the text format has as a comment.
@@ -145,25 +160,59 @@ impl Pass<'_> {
             return Err(self.malformed("an exemplar, which only OpenMetrics has"));
         }
         let timestamp = self.timestamp(sample)?;
-        let renamed = settle(sample, &self.labels, self.rules, pairs);
+        let labels = std::mem::take(&mut self.labels);
+        let outcome = match untouched(sample, &labels, self.rules) {
+            Some(text) => self.keep(name, spans(sample, &labels), |body, _| {
+                body.extend_from_slice(text.as_bytes());
+                body.push(b'\n');
+            }),
+            None => self.settled(sample, &labels, timestamp, pairs),
+        };
+        self.labels = labels;
+        outcome
+    }
+
+    /// A sample that is written otherwise than it came.
+    fn settled<'t>(
+        &mut self,
+        sample: &Sample<'t>,
+        labels: &[Label],
+        timestamp: Option<i64>,
+        pairs: &mut Vec<Pair<'t>>,
+    ) -> Result<(), Refused> {
+        let (line, name) = (self.line, sample.name);
+        let renamed = settle(sample, labels, self.rules, pairs);
         let renamed = renamed.map_err(|what| self.malformed(what))?;
+        if renamed > 0 && !OF_PROMETHEUS.contains(&name) {
+            self.page.find(line, || {
+                format!("{name} sets a label that says who was scraped: renamed to exported_")
+            });
+        }
+        let shown = pairs.iter().map(|(name, value)| (&**name, &**value));
+        self.keep(name, shown, |body, rules| {
+            write_sample(body, name, rules, pairs, sample.value, timestamp);
+        })
+    }
+
+    /// Keeps a sample with these labels, unless it is not the application's to say or is there already.
+    fn keep<'l>(
+        &mut self,
+        name: &str,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+        write: impl FnOnce(&mut Vec<u8>, &Rules<'_>),
+    ) -> Result<(), Refused> {
+        let line = self.line;
         if OF_PROMETHEUS.contains(&name) {
             self.page.find(line, || {
                 format!("{name} is for Prometheus to say, and is left out")
             });
             return Ok(());
         }
-        if renamed > 0 {
-            self.page.find(line, || {
-                format!("{name} sets a label that says who was scraped: renamed to exported_")
-            });
-        }
         let family = self.families.of(&mut self.page, self.limits, line, name)?;
-        bounds(&self.page.families[family], name, pairs).map_err(|what| self.malformed(what))?;
-        if !self
-            .seen
-            .insert(series_hash(self.seen.hasher(), name, pairs))
-        {
+        bounds(&self.page.families[family], name, labels.clone())
+            .map_err(|what| self.malformed(what))?;
+        let series = series_hash(self.seen.hasher(), name, labels);
+        if !self.seen.insert(series) {
             self.page.find(line, || {
                 format!("{name} is there twice with the same labels: the first is kept")
             });
@@ -176,8 +225,7 @@ impl Pass<'_> {
         self.page.series += 1;
         let family = &mut self.page.families[family];
         family.series += 1;
-        let body = &mut family.body;
-        write_sample(body, name, self.rules, pairs, sample.value, timestamp);
+        write(&mut family.body, self.rules);
         Ok(())
     }
 
@@ -201,13 +249,17 @@ impl Pass<'_> {
 }
 
 /// Histograms and summaries say their bounds in a label, which has to be a number.
-fn bounds(family: &Family, name: &str, pairs: &[Pair<'_>]) -> Result<(), String> {
+fn bounds<'l>(
+    family: &Family,
+    name: &str,
+    mut labels: impl Iterator<Item = (&'l str, &'l str)>,
+) -> Result<(), String> {
     let label = match family.kind {
         Some(Kind::Histogram) if name.ends_with("_bucket") => "le",
         Some(Kind::Summary) if name == family.name => "quantile",
         _ => return Ok(()),
     };
-    match pairs.iter().find(|(name, _)| name == label) {
+    match labels.find(|(name, _)| *name == label) {
         Some((_, value)) if number(value).is_none() => {
             Err(format!("{label} is no number: {}", shown(value)))
         }

@@ -1,5 +1,7 @@
 //! Prometheus itself, over the broker and the applications behind it; and promtool over everything we ship for it.
 
+mod collectors;
+
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -191,14 +193,22 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
     let Some(program) = tool("prometheus", "prometheus") else {
         return;
     };
-    let broker = Broker::start();
+    let broker = collectors::broker(true);
     let mut apps = examples(&broker);
+    if let Some(app) = collectors::micrometer(&broker) {
+        apps.push(("micrometer", app));
+    }
     run(async {
         let page = |text: String| async move { Ok(Message::new(text)) };
         let _hung = metered(&broker, "hung", std::future::pending).await;
+        // Within what a page may weigh, and more series than it may have; and more of both.
         let series = (0..200_000).map(|n| format!("a{{n=\"{n}\"}} 1\n"));
         let series: String = series.collect();
         let _many = metered(&broker, "many", move || page(series.clone())).await;
+        let bomb: String = (0..1_000_000)
+            .map(|n| format!("a{{n=\"{n}\"}} 1\n"))
+            .collect();
+        let _bomb = metered(&broker, "bomb", move || page(bomb.clone())).await;
         let line = format!("a{{b=\"{}\"}} 1\n", "x".repeat(1 << 20));
         let _long = metered(&broker, "long", move || page(line.clone())).await;
         let _latin = metered(&broker, "latin", || async {
@@ -215,7 +225,7 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
         let prometheus = Prometheus::start(program, &broker);
         prometheus.until("up{job=\"jackfield\"}", Some(1.0)).await;
         prometheus
-            .until("jackfield_apps", Some(6.0 + apps.len() as f64))
+            .until("jackfield_apps", Some(7.0 + apps.len() as f64))
             .await;
         for (name, _) in &apps {
             prometheus
@@ -232,14 +242,14 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
             "{labels}"
         );
 
-        for name in ["hung", "many", "long", "latin", "fails"] {
+        for name in ["hung", "many", "bomb", "long", "latin", "fails"] {
             prometheus
                 .until(&format!("up{{job=\"{name}\"}}"), Some(0.0))
                 .await;
         }
         // Whoever hangs takes his own time only.
-        let slowest =
-            prometheus.value("max(scrape_duration_seconds{job=~\"metered-.*|jackfield\"})");
+        let slowest = prometheus
+            .value("max(scrape_duration_seconds{job=~\"metered-.*|micrometer|jackfield\"})");
         let hung = prometheus.value("scrape_duration_seconds{job=\"hung\"}");
         assert!(slowest < hung, "{slowest:?} {hung:?}");
 
@@ -263,6 +273,42 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
             let line = page.lines().find_map(|line| line.strip_prefix(&start));
             assert!(line.is_some_and(|count| count != "0"), "{outcome}: {page}");
         }
+    });
+}
+
+/// An application of the archived broker's SDK is read as it is: its service for metrics is the SDK's own.
+#[test]
+fn prometheus_sees_an_application_of_the_alibaba_sdk() {
+    let jar = "tests/interop/java-alibaba/target/peer.jar";
+    let program = tool("prometheus", "prometheus");
+    let (Some(program), true) = (program, installed("metrics of the SDK", &[jar], "java")) else {
+        return;
+    };
+    let broker = collectors::broker(false);
+    let mut java = Command::new("java");
+    java.arg("-Xmx256m")
+        .arg("-jar")
+        .arg(root().join(jar))
+        .args([
+            "--server.port=0",
+            "--spring.main.banner-mode=off",
+            "--spring.application.name=metered-alibaba",
+            "--peer.name=metered",
+            "--rsocket.jwt-token=none",
+        ]);
+    java.arg(format!("--rsocket.brokers={}", broker.uri(Transport::Tcp)));
+    let _app = Process::start("metered-alibaba", java, broker.folder());
+    run(async {
+        until_within(Duration::from_secs(120), || {
+            metrics(&broker).contains("jackfield_apps 1\n")
+        })
+        .await
+        .expect("the SDK connects");
+        let prometheus = Prometheus::start(program, &broker);
+        let up = "up{job=\"metered-alibaba\"}";
+        prometheus.until(up, Some(1.0)).await;
+        let threads = "jvm_threads_live_threads{job=\"metered-alibaba\"} > bool 1";
+        prometheus.until(threads, Some(1.0)).await;
     });
 }
 
