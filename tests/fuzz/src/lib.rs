@@ -9,6 +9,7 @@
 //! | `operations` | frames of a peer and commands of ours | the engine says what a model says that was written from the protocol sheet |
 //! | `setup_resume` | first frames, and a session cut and resumed | the code the sheet names; nothing lost or doubled |
 //! | `positions` | sends, acknowledgements and resumes | what is kept is what a list of all frames says |
+//! | `exposition` | a page of metrics, as bytes or as pieces of pages | no panic; what passes is a page to a reader of its own, and passes again unchanged; nobody speaks for another |
 //! | `leases` | grants and requests over time | what is admitted is what a counter says |
 //!
 //! Two fronts drive them: this package's program, on stable Rust, without coverage; and cargo-fuzz,
@@ -17,6 +18,7 @@
 mod composite;
 mod decoder;
 pub mod driver;
+mod exposition;
 mod framed;
 mod input;
 mod leases;
@@ -32,6 +34,7 @@ mod websocket;
 
 pub use composite::composite;
 pub use decoder::decoder;
+pub use exposition::exposition;
 pub use framed::framed;
 pub use leases::leases;
 pub use operations::operations;
@@ -43,7 +46,7 @@ pub use websocket::websocket;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("decoder", decoder),
     ("framed", framed),
     ("websocket", websocket),
@@ -52,6 +55,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("setup_resume", setup_resume),
     ("positions", positions),
     ("leases", leases),
+    ("exposition", exposition),
 ];
 
 #[cfg(test)]

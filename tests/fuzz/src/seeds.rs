@@ -13,6 +13,7 @@ pub(crate) fn seeds_of(target: &str) -> Vec<Vec<u8>> {
         "setup_resume" => include_str!("../seeds/setup_resume.hex"),
         "positions" => include_str!("../seeds/positions.hex"),
         "leases" => include_str!("../seeds/leases.hex"),
+        "exposition" => include_str!("../seeds/exposition.hex"),
         _ => "",
     };
     text.lines().filter_map(line).collect()
