@@ -193,12 +193,18 @@ pub(crate) fn route_metadata(route: &str) -> Vec<u8> {
 
 /// Composite metadata of the SETUP by which an app introduces itself and what it serves.
 pub(crate) fn app_metadata(name: &str, services: &[String]) -> Vec<u8> {
+    introduced(&format!("{{\"name\":\"{name}\"}}"), services)
+}
+
+/// The same, of one that has a uuid of its own.
+pub(crate) fn app_metadata_of(name: &str, uuid: &str, services: &[String]) -> Vec<u8> {
+    let app = format!("{{\"name\":\"{name}\",\"uuid\":\"{uuid}\"}}");
+    introduced(&app, services)
+}
+
+fn introduced(app: &str, services: &[String]) -> Vec<u8> {
     let mut metadata = Vec::new();
-    put_entry(
-        &mut metadata,
-        MIME_APP,
-        format!("{{\"name\":\"{name}\"}}").as_bytes(),
-    );
+    put_entry(&mut metadata, MIME_APP, app.as_bytes());
     let published = services
         .iter()
         .map(|service| format!("\"{service}\""))

@@ -9,6 +9,7 @@
 //! | `respond`, `serve` | the other end: echo, labels, streams of items |
 //! | `stall` | a reader that grants endless credit and then stops reading |
 //! | `idle` | connections that say nothing, and what they cost a broker in memory |
+//! | `scrape` | what reading the metrics of applications costs a broker, and how long a page takes |
 //! | `harm` | what a disturbance does to the latency of others |
 //! | `gate` | the speed gate: rounds, ratios, verdict |
 //!
@@ -28,6 +29,7 @@ mod load;
 mod nats;
 mod pending;
 mod respond;
+pub mod scrape;
 mod serve;
 mod session;
 mod stall;

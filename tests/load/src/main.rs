@@ -15,6 +15,7 @@ use jackfield_load::{
     gate::Gate,
     harm::{Disturbance, Harm, ROUTE, ROUTE_ITEMS, Victim},
     idle::{Cost, Dial, Idle, Transport},
+    scrape::Scrape,
 };
 
 use crate::args::Args;
@@ -47,13 +48,18 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --connect URI [--route R] --disturb COMMAND, or --broker PATH [--only NAME]
            --pairs N (10)  --seconds S (2)  --connections N (8)  --size BYTES (100)
            --share OF_CAPACITY (0.3)  --capacity CALLS_PER_SECOND  --json
+  scrape   Prometheus reads many applications through a broker: CPU of the broker for each
+           interval, and the time of a scrape beyond the application's own
+           --broker PATH  --apps N (1000)  --series N (2000)  --interval S (15)
+           --intervals N (3)  --own MS (0): what an application takes by itself
+           --core-seconds S, --beyond MS: bars for the CPU and for the p99, none unless told
   disturb  one of the disturbances of `harm`, until it is ended
            --kind flood|push|fragments|keepalive|slow-reader  --connect URI [--route R]
   gate     the speed gate, see docs/speed-gate.md
            --broker PATH  --rounds N (9)  --seconds S (1.5)  --only serial|callers|window
            --json
 
-call, swap and stall exit with 1 when anything went wrong, gate, harm and idle when a bar was missed.
+call, swap and stall exit with 1 when anything went wrong, gate, harm, idle and scrape when a bar was missed.
 
 Example: jackfield-load respond --connect tcp://127.0.0.1:9999 --connections 4 &
          jackfield-load call --connect tcp://127.0.0.1:9999 --connections 64
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
         "stall" => stall,
         "idle" => idle,
         "harm" => harm,
+        "scrape" => scrape,
         "disturb" => disturb,
         "gate" => gate,
         "help" | "--help" | "-h" => {
@@ -397,4 +404,23 @@ fn gate(mut args: Args) -> io::Result<bool> {
     let passed = gate.run()?;
     eprintln!("took {:.0} s", began.elapsed().as_secs_f64());
     Ok(passed)
+}
+
+fn scrape(mut args: Args) -> io::Result<bool> {
+    let broker = args.one("broker").map(PathBuf::from);
+    let scrape = Scrape {
+        broker: broker.ok_or_else(|| args::usage("say which broker: --broker PATH"))?,
+        apps: args.or("apps", 1000)?,
+        series: args.or("series", 2000)?,
+        interval: args.seconds("interval", 15.0)?,
+        intervals: args.or("intervals", 3)?,
+        own: Duration::from_millis(args.or("own", 0)?),
+    };
+    let core_seconds = args.or("core-seconds", f64::INFINITY)?;
+    let beyond = args.or("beyond", f64::INFINITY)?;
+    args.finish()?;
+    let scraped = scrape.run()?;
+    println!("{}", scraped.json());
+    let p99 = scraped.beyond.value_at_quantile(0.99) as f64 / 1e3;
+    Ok(scraped.failed == 0 && scraped.cpu.as_secs_f64() <= core_seconds && p99 <= beyond)
 }
