@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to `pause` |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
-//! | socket writer | 128 KiB and one frame | the outbox waits |
+//! | socket writer | 64 KiB and one frame | the outbox waits |
 //! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
