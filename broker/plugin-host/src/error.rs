@@ -18,11 +18,13 @@ pub enum PluginError {
     #[error("has the digest {found}, but the configuration pins {pinned}")]
     Digest { found: Digest, pinned: Digest },
     #[error(
-        "was built for {found}, and this broker speaks {VERSION}; rebuild it with the matching SDK"
+        "was built for {found}, and this broker speaks {VERSION}; rebuild it with the matching SDK, or update the broker"
     )]
     WrongVersion { found: String },
     #[error("imports `{0}`, which this broker does not offer")]
     UnknownImport(String),
+    #[error("exports `{0}`, which this broker does not know; update the broker")]
+    UnknownExport(String),
     #[error("imports `{import}`, which is not granted; add \"{capability}\" to its `allow`", capability = .capability.name())]
     Denied {
         import: String,
@@ -73,6 +75,7 @@ impl PluginError {
             Self::Digest { .. } => "digest",
             Self::WrongVersion { .. } => "wrong_version",
             Self::UnknownImport(_) => "unknown_import",
+            Self::UnknownExport(_) => "unknown_export",
             Self::Denied { .. } => "denied",
             Self::MissingExport(_) | Self::NoHook(_) | Self::Mismatch(_) => "interface",
             Self::Compile(_) | Self::CompileStopped(_) => "compile",

@@ -1,7 +1,7 @@
 //! What is in a component, read from its outermost imports and exports before anything is compiled.
 //!
-//! Invariant: what an outline accepts imports nothing unknown and belongs to exactly our version. The types behind the
-//! names are checked later, when the component is linked.
+//! Invariant: what an outline accepts imports nothing unknown, exports nothing unknown of our package, and belongs to a
+//! version this host speaks. The types behind the names are checked later, when the component is linked.
 
 use serde::Serialize;
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
@@ -10,8 +10,9 @@ use crate::{Digest, PluginError};
 
 /// The WIT package of the contract.
 pub const PACKAGE: &str = "jackfield:plugin";
-/// The one version of it that this host speaks. A draft is compatible with nothing but itself.
-pub const VERSION: &str = "0.1.0-draft";
+/// The newest version of it that this host speaks. It speaks the earlier ones of the same minor too, since within a minor
+/// nothing but interfaces and functions to import are added.
+pub const VERSION: &str = "0.1.0";
 
 /// The largest component that is accepted.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
@@ -168,7 +169,7 @@ impl Outline {
 
     /// Whether this host can load it, all grants given.
     pub fn check(&self) -> Result<(), PluginError> {
-        if let Some(found) = self.versions.iter().find(|version| *version != VERSION) {
+        if let Some(found) = self.versions.iter().find(|found| !speaks(VERSION, found)) {
             let found = format!("{PACKAGE}@{found}");
             return Err(PluginError::WrongVersion { found });
         }
@@ -187,11 +188,16 @@ impl Outline {
             };
             return Err(PluginError::NoHook(exports));
         }
-        let lifecycle = interface(LIFECYCLE);
-        if !self.exports.contains(&lifecycle) {
-            return Err(PluginError::MissingExport(lifecycle));
+        let exports = self.exports.iter();
+        let mut ours = exports.filter_map(|export| Some((ours(export)?.0, export)));
+        let known = |name: &str| name == LIFECYCLE || Hook::ALL.iter().any(|it| it.name() == name);
+        if let Some((_, export)) = ours.clone().find(|(name, _)| !known(name)) {
+            return Err(PluginError::UnknownExport(export.clone()));
         }
-        Ok(())
+        match ours.any(|(name, _)| name == LIFECYCLE) {
+            true => Ok(()),
+            false => Err(PluginError::MissingExport(interface(LIFECYCLE))),
+        }
     }
 
     /// Whether everything it needs is granted.
@@ -208,6 +214,25 @@ impl Outline {
             }),
         }
     }
+}
+
+/// Whether a host of one version loads what was built for another: the same minor, and not newer.
+fn speaks(host: &str, guest: &str) -> bool {
+    match (numbers(host), numbers(guest)) {
+        (Some([major, minor, patch]), Some(guest)) => {
+            guest[..2] == [major, minor] && guest[2] <= patch
+        }
+        _ => false,
+    }
+}
+
+/// Three plain numbers: a draft is compatible with nothing.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let numbers: Vec<u32> = version
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    numbers.try_into().ok()
 }
 
 /// The full name of one of our interfaces.
@@ -262,4 +287,27 @@ fn not_a_component(error: impl ToString) -> PluginError {
 
 fn as_text<S: serde::Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_speaks_its_own_minor_up_to_its_own_patch() {
+        for guest in ["0.1.0", "0.1.1", "0.1.2"] {
+            assert!(speaks("0.1.2", guest), "{guest}");
+        }
+        for guest in [
+            "0.1.3",
+            "0.0.2",
+            "0.2.0",
+            "1.1.2",
+            "0.1.0-draft",
+            "0.1",
+            "no version",
+        ] {
+            assert!(!speaks("0.1.2", guest), "{guest}");
+        }
+    }
 }

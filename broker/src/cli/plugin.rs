@@ -225,7 +225,7 @@ not json
             r#"(component
                 (import "wasi:clocks/wall-clock@0.2.0" (instance))
                 (instance $nothing)
-                (export "jackfield:plugin/routing-filter@0.1.0-draft" (instance $nothing)))"#,
+                (export "jackfield:plugin/routing-filter@0.1.0" (instance $nothing)))"#,
         );
         let outline = Outline::read(&component.unwrap()).unwrap();
         let refusal = outline.check().unwrap_err().to_string();

@@ -8,7 +8,12 @@
 //! only scraped, and knows no routes, by any request. It is taken in one frame, and heard by whoever
 //! [`super::Relay::hear`] was told.
 
-use std::{cell::OnceCell, rc::Rc, sync::Arc};
+use std::{
+    cell::OnceCell,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jackfield_rsocket::{
@@ -18,7 +23,7 @@ use jackfield_rsocket::{
 
 use super::{
     access::Access,
-    dispatch::Decided,
+    dispatch::{Decided, Way},
     introduction::MetadataKind,
     link::Link,
     refusal::Refusal,
@@ -91,6 +96,10 @@ impl Link {
             endpoint: Box::default(),
             balance: Balance::default(),
             access: Access::Anyone,
+            disturbed: false,
+            selected: false,
+            change: None,
+            plans: OnceLock::new(),
         });
         let route = Route {
             made_under: self.plane.generations(),
@@ -100,14 +109,17 @@ impl Link {
             // Whoever asks gives it up himself.
             timeout: None,
             concerned: false,
+            chain_deadline: Duration::ZERO,
             verdict: OnceCell::new(),
             rewrites: Default::default(),
         };
-        Ok(Decided::To {
+        Ok(Decided::To(Way {
             route: Rc::new(route),
             choice,
             metadata: Some(Bytes::copy_from_slice(header)),
-        })
+            fault: None,
+            left: Duration::ZERO,
+        }))
     }
 
     /// Passes on what an application says to the broker.

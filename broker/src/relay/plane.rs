@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::{
     Directory, Limits, Metrics,
     handle::Handle,
+    holding::Holding,
     links::Links,
     news::Newsroom,
     pressure::{MemoryStage, Pressure},
@@ -30,6 +31,7 @@ pub(super) struct Plane {
     pub(super) pressure: Arc<Pressure>,
     pub(super) sessions: Sessions,
     pub(super) news: Newsroom,
+    pub(super) holding: Arc<Holding>,
     routing_generation: AtomicU64,
 }
 
@@ -67,6 +69,7 @@ impl Plane {
             pressure,
             sessions: Sessions::new(&limits),
             news: Newsroom::default(),
+            holding: Arc::new(Holding::new(&limits)),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,

@@ -6,11 +6,7 @@ use std::{sync::Arc, time::Duration};
 use jackfield_rsocket::metadata::{Route, Service};
 
 use super::{Unscraped, Why};
-use crate::{
-    chain::{self, App, Asking, Chains, Format, Header, Question, Scrape},
-    directory::{AppView, Instance},
-    relay::Handle,
-};
+use crate::chain::{self, App, Asking, Chains, Format, Header, Question, Scrape};
 
 pub(super) struct Collectors {
     chains: Arc<Chains>,
@@ -92,32 +88,6 @@ impl Collectors {
 pub(super) fn failed(plugin: &chain::Collector) -> Unscraped {
     let text = format!("the plugin {} could not answer", plugin.name());
     Unscraped::new(Why::App, text)
-}
-
-/// An application as plugins see it.
-pub(super) fn described(instance: &Instance<Arc<Handle>>) -> App {
-    let AppView {
-        uuid,
-        name,
-        ip,
-        remote,
-        transport,
-        sdk,
-        services,
-        metadata,
-        ..
-    } = instance.view();
-    App {
-        uuid,
-        name,
-        ip,
-        address: remote,
-        transport: transport.to_owned(),
-        sdk: sdk.unwrap_or_default(),
-        principal: instance.link.principal.subject.to_string(),
-        services,
-        metadata: metadata.into_iter().collect(),
-    }
 }
 
 /// The service of a route that names one and a method, as the directory writes it.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Unscraped, Why, collectors::described, scraper::Desk};
+use super::{Unscraped, Why, scraper::Desk};
 use crate::{
-    chain::{App, Payload},
+    chain::{App, Payload, shown_app},
     directory::Instance,
     relay::{Handle, News},
 };
@@ -55,7 +55,7 @@ pub(super) async fn listen(desk: Arc<Desk>, mut news: mpsc::Receiver<News>) {
 impl Desk {
     /// The first plugin that has something to say says it; what comes back is not read.
     async fn greet(&self, instance: &Instance<Arc<Handle>>) {
-        let app = Arc::new(described(instance));
+        let app = Arc::new(shown_app(instance));
         for plugin in self.collectors.plugins() {
             if let Ok(Some(question)) = plugin.greet(&app).await {
                 let asked = self.asking.ask(&app.uuid, &question);
@@ -67,7 +67,7 @@ impl Desk {
 
     async fn heard(&self, instance: &Instance<Arc<Handle>>, metadata: Option<Bytes>, data: Bytes) {
         let view = instance.view();
-        let (app, name) = (Arc::new(described(instance)), view.name.clone());
+        let (app, name) = (Arc::new(shown_app(instance)), view.name.clone());
         let kept = async {
             let (text, open) = self.said(&app, metadata, data).await?;
             let scraped = self.read(text, open).await?;

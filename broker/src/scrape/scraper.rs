@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Config, Scraped, Target, Unscraped, Why,
     asking::Asking,
-    collectors::{Collectors, Way, described, failed},
+    collectors::{Collectors, Way, failed},
     exposition::{Page, Rules, clean},
     hearing,
     held::{Flight, Held, Outcome},
@@ -30,7 +30,7 @@ use super::{
     target::is_plain,
 };
 use crate::{
-    chain::{App, Chains, Format, Part, Payload},
+    chain::{App, Chains, Format, Part, Payload, shown_app},
     directory::{AppView, Instance},
     relay::{Directory, Handle, NEWS_MAX, Relay},
 };
@@ -192,7 +192,7 @@ impl Desk {
         if let Some(known) = self.held().known(instance, generation) {
             return known;
         }
-        let app = Arc::new(described(instance));
+        let app = Arc::new(shown_app(instance));
         match self.collectors.way(&app, self.config.timeout).await {
             Ok(way) => {
                 let known = way.is_some();
@@ -293,7 +293,7 @@ impl Desk {
     /// Asks, and reads the answer.
     async fn fly(&self, instance: &Connected, end: Instant) -> Outcome {
         let began = Instant::now();
-        let app = Arc::new(described(instance));
+        let app = Arc::new(shown_app(instance));
         let way = self.collectors.way(&app, end - began).await?;
         let way = way.ok_or_else(|| self.nobody_knows())?;
         let (text, open) = self.answer(&app, &way).await?;

@@ -7,6 +7,7 @@ mod caller;
 mod demo;
 mod doctor;
 mod drain;
+mod frozen;
 mod identity;
 mod kill;
 mod limits;

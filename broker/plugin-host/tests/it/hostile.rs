@@ -261,7 +261,7 @@ fn a_component_with_broken_code_is_told() {
 
 #[test]
 fn another_version_is_refused_by_name() {
-    for version in ["0.1.0", "0.2.0", "0.1.0-other", "9.0.0"] {
+    for version in ["0.1.1", "0.0.9", "0.2.0", "0.1.0-draft", "9.0.0"] {
         let error = error(load(&Guest::new().version(version)));
         let text = error.to_string();
         assert!(matches!(error, PluginError::WrongVersion { .. }), "{text}");
@@ -270,6 +270,23 @@ fn another_version_is_refused_by_name() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_hook_of_a_later_broker_is_refused_by_name() {
+    let component = wat::parse_str(
+        r#"(component
+            (instance $nothing)
+            (export "jackfield:plugin/routing-filter@0.1.0" (instance $nothing))
+            (export "jackfield:plugin/service@0.1.0" (instance $nothing))
+            (export "jackfield:plugin/lifecycle@0.1.0" (instance $nothing)))"#,
+    )
+    .unwrap();
+    let error = error(load_bytes(&component, &[], PAGE));
+    assert!(
+        matches!(&error, PluginError::UnknownExport(name) if name.contains("/service@")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -333,8 +350,8 @@ fn an_interface_of_our_name_with_other_types_is_refused() {
             (func $f (canon lift (core func $i "f")))
             (instance $filter (export "on-request" (func $f)))
             (instance $lifecycle (export "configure" (func $f)))
-            (export "jackfield:plugin/routing-filter@0.1.0-draft" (instance $filter))
-            (export "jackfield:plugin/lifecycle@0.1.0-draft" (instance $lifecycle)))"#,
+            (export "jackfield:plugin/routing-filter@0.1.0" (instance $filter))
+            (export "jackfield:plugin/lifecycle@0.1.0" (instance $lifecycle)))"#,
     )
     .unwrap();
     let error = error(load_bytes(&component, &[], PAGE));

@@ -3,6 +3,7 @@
 mod calls;
 mod canaries;
 mod compiling;
+mod frozen;
 mod guests;
 mod host;
 mod hostile;
