@@ -10,7 +10,7 @@ use jackfield_rsocket::{
         CompositeBuilder, MetadataError, Mime, encode_accept_mime_types, encode_mime_type,
         encode_tags,
     },
-    net::memory,
+    net::memory_of,
     wire::{ErrorCode, FRAME_LEN_MAX},
 };
 
@@ -20,6 +20,8 @@ use crate::{
     relay::{DIRECT, Relay, direct_metadata},
 };
 
+/// What the connection holds in each direction: a page of two thousand series crosses in one piece.
+const PIPE: usize = 256 << 10;
 /// Items of a page in parts that may be on their way.
 const PARTS_AHEAD: u32 = 16;
 
@@ -87,7 +89,7 @@ impl Asking {
             return Ok(requester);
         }
         let busy = |error: String| Unscraped::new(Why::Overload, error);
-        let (ours, theirs) = memory(FRAME_LEN_MAX);
+        let (ours, theirs) = memory_of(FRAME_LEN_MAX, PIPE);
         let attached = self.relay.attach(theirs).await;
         attached.map_err(|error| busy(error.to_string()))?;
         let mut options = ConnectOptions::new();

@@ -72,7 +72,12 @@ async fn dial_address(address: SocketAddr, options: &SocketOptions) -> io::Resul
 
 /// Two ends of one connection inside this process.
 pub fn memory(frame_max: usize) -> (FrameIo, FrameIo) {
-    let (near, far) = duplex(PIPE);
+    memory_of(frame_max, PIPE)
+}
+
+/// The same; each direction holds so many bytes. What fits there as a whole wakes the other end once.
+pub fn memory_of(frame_max: usize, pipe: usize) -> (FrameIo, FrameIo) {
+    let (near, far) = duplex(pipe);
     let end = |stream| {
         FrameIo::stream(
             Channel::Plain(Socket::memory(stream)),

@@ -34,7 +34,7 @@ mod unix;
 mod uri;
 mod websocket;
 
-pub use connect::{connect, connect_with, memory, memory_bytes};
+pub use connect::{connect, connect_with, memory, memory_bytes, memory_of};
 pub use error::NetError;
 pub use frame_io::{Body, FrameIo, Peer, TransportKind};
 pub use listener::{Accepted, Listener};

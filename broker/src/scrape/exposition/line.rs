@@ -95,15 +95,12 @@ fn token(text: &str) -> (&str, &str) {
 fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, String> {
     labels.clear();
     let bytes = line.as_bytes();
-    let end = bytes
-        .iter()
-        .position(|byte| !is_name_byte(*byte))
-        .unwrap_or(bytes.len());
+    let (end, kinds) = name_end(bytes, 0);
     let (name, rest) = line.split_at(end);
     if name.is_empty() && rest.starts_with('{') {
         return Err("names in quotes are a later format; write [a-zA-Z_:][a-zA-Z0-9_:]*".into());
     }
-    if !is_metric_name(name) {
+    if kinds == 0 || bytes[0].is_ascii_digit() {
         return Err(format!("no metric name: {}", shown(line)));
     }
     let rest = rest.trim_start_matches([' ', '\t']);
@@ -166,11 +163,12 @@ fn braces(text: &str, labels: &mut Vec<Label>) -> Result<usize, String> {
             return Ok(at);
         }
         let start = at;
-        while bytes.get(at).is_some_and(|byte| is_name_byte(*byte)) {
-            at += 1;
-        }
-        let name = start..at;
-        if !is_label_name(&text[name.clone()]) {
+        let (end, kinds) = name_end(bytes, at);
+        at = end;
+        let name = start..end;
+        // Names that begin with two underscores belong to Prometheus.
+        let legal = kinds & COLON == 0 && kinds != 0 && !bytes[start].is_ascii_digit();
+        if !legal || bytes[start..end].starts_with(b"__") {
             return Err(format!("no label name: {}", shown(&text[start..])));
         }
         at = skip(at);
@@ -242,17 +240,39 @@ pub(super) fn number(text: &str) -> Option<f64> {
     (!overflow && !signed_nan).then_some(value)
 }
 
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':'
+/// What a name is made of: letters, digits and underscores; those of metrics also of colons.
+const WORD: u8 = 1;
+const COLON: u8 = 2;
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize {
+            kinds[byte] = WORD;
+        }
+        byte += 1;
+    }
+    kinds[b':' as usize] = COLON;
+    kinds
+};
+
+/// Where the name ends that begins at `at`, and which kinds of bytes are in it; 0 when it is empty.
+fn name_end(bytes: &[u8], mut at: usize) -> (usize, u8) {
+    let mut kinds = 0;
+    while let Some(kind @ 1..) = bytes.get(at).map(|byte| KINDS[usize::from(*byte)]) {
+        kinds |= kind;
+        at += 1;
+    }
+    (at, kinds)
 }
 
 fn is_metric_name(name: &str) -> bool {
-    name.bytes().all(is_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
-}
-
-/// Names that begin with two underscores belong to Prometheus.
-fn is_label_name(name: &str) -> bool {
-    is_metric_name(name) && !name.contains(':') && !name.starts_with("__")
+    let (end, _) = name_end(name.as_bytes(), 0);
+    end == name.len()
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 /// A little of a text, for a message.
