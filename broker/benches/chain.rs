@@ -87,6 +87,7 @@ fn chain(file: &std::path::Path, plugins: usize) -> (Arc<Chains>, Loader) {
         settings: serde_json::Value::Null,
     };
     let config = ChainConfig {
+        chaos: true,
         deadline: Duration::from_millis(10),
         cache_dir: file.with_extension("cache"),
         kept_dir: None,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Cache, Capability, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits,
+    Cache, CompileLimits, Compiler, Engine, Generation, Happening, Hook, HostCalls, Kv, Limits,
     Plugin, PluginError, Settings,
 };
 
@@ -37,27 +37,6 @@ pub struct Loader {
     /// plugin.
     kvs: Mutex<HashMap<String, Arc<Kv>>>,
     threads_of_slow: Mutex<Option<Arc<Threads>>>,
-    offer: Offer,
-}
-
-/// What the broker around the chain does for plugins. A plugin that needs more is refused: one that is never asked,
-/// or always denied, would look as if it worked.
-#[derive(Clone, Copy, Debug)]
-pub struct Offer {
-    /// The hooks that are called.
-    pub hooks: &'static [Hook],
-    /// The capabilities that can be granted.
-    pub capabilities: &'static [Capability],
-}
-
-impl Default for Offer {
-    /// Everything that the contract has.
-    fn default() -> Self {
-        Self {
-            hooks: &Hook::ALL,
-            capabilities: &Capability::ALL,
-        }
-    }
 }
 
 /// How components are compiled.
@@ -84,26 +63,6 @@ pub struct LoadError {
 #[derive(Debug)]
 pub struct LoadErrors(pub Vec<LoadError>);
 
-impl Offer {
-    fn suffices(self, config: &PluginConfig, stage: &Stage) -> Result<(), PluginError> {
-        let lacking = |what: &str, name: &str, todo: &str| {
-            Err(PluginError::Unavailable(format!(
-                "{what} `{name}`, which this version of the broker does not offer; {todo}"
-            )))
-        };
-        let hooks = Hook::ALL.into_iter();
-        let uncalled = |hook: &Hook| stage.plugin().implements(*hook) && !self.hooks.contains(hook);
-        if let Some(hook) = { hooks }.find(uncalled) {
-            return lacking("has the hook", hook.name(), "leave the plugin out");
-        }
-        let ungranted = |wanted: &&Capability| !self.capabilities.contains(wanted);
-        match config.allow.iter().find(ungranted) {
-            Some(wanted) => lacking("is allowed", wanted.name(), "take it out of `allow`"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Loader {
     /// `threads`: how many data-plane threads ask, each with an instance of its own.
     pub fn new(
@@ -122,15 +81,7 @@ impl Loader {
             loading,
             kvs: Mutex::default(),
             threads_of_slow: Mutex::default(),
-            offer: Offer::default(),
         }
-    }
-
-    /// For a broker that does not do everything.
-    #[must_use]
-    pub const fn offering(mut self, offer: Offer) -> Self {
-        self.offer = offer;
-        self
     }
 
     /// Loads every plugin and swaps the chain, or changes nothing. What operators changed holds over what the
@@ -138,7 +89,48 @@ impl Loader {
     pub fn load(&self, config: &ChainConfig) -> Result<u64, LoadErrors> {
         let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let overrides = self.overrides(config)?;
-        self.replace(&mut loaded, config, overrides)
+        let before = (loaded.clone(), self.chains.views());
+        let generation = self.replace(&mut loaded, config, overrides)?;
+        self.tell_changes(before, config);
+        Ok(generation)
+    }
+
+    /// What a load brought in, changed or took out. What operators do is told where they do it.
+    fn tell_changes(&self, before: (Option<ChainConfig>, Vec<PluginView>), config: &ChainConfig) {
+        let (old, old_views) = before;
+        let old = old.map_or_else(Vec::new, |config| config.plugins);
+        let of = |plugins: &[PluginConfig], name: &str| {
+            { plugins.iter() }
+                .find(|plugin| plugin.name == name)
+                .cloned()
+        };
+        let views = self.chains.views();
+        for view in &views {
+            let known = { old_views.iter() }.find(|known| known.name == view.name);
+            let same = known.is_some_and(|known| known.digest == view.digest)
+                && of(&old, &view.name) == of(&config.plugins, &view.name);
+            if !same {
+                self.tell_change(view, "loaded");
+            }
+        }
+        let gone = |old: &&PluginView| !views.iter().any(|view| view.name == old.name);
+        for view in old_views.iter().filter(gone) {
+            let view = PluginView {
+                digest: None,
+                generation: self.chains.generation(),
+                ..view.clone()
+            };
+            self.tell_change(&view, "removed");
+        }
+    }
+
+    fn tell_change(&self, view: &PluginView, change: &'static str) {
+        self.chains.tell(|| Happening::PluginChanged {
+            plugin: view.name.clone(),
+            digest: view.digest.clone().unwrap_or_default(),
+            generation: view.generation,
+            change,
+        });
     }
 
     /// Tries a change of what operators changed: it is kept, and the chain that follows from it swapped in, or nothing
@@ -282,7 +274,6 @@ impl Loader {
                         let history = overrides.history(&plugin.name).to_vec();
                         let stage =
                             self.versions(plugin, held, kept.as_ref(), compiler, threads)?;
-                        self.offer.suffices(plugin, &stage)?;
                         Ok(stage.overridden(held.cloned(), history))
                     })
                 }
@@ -299,13 +290,11 @@ impl Loader {
         match errors.is_empty() {
             true => {
                 let observers = self.observers(&stages)?;
-                Ok(Chain::new(
-                    generation,
-                    config.deadline,
-                    stages,
-                    off,
-                    observers,
-                ))
+                let chain = Chain::new(generation, config.deadline, stages, off, observers);
+                Ok(match config.chaos {
+                    true => chain,
+                    false => chain.without_chaos(),
+                })
             }
             false => Err(LoadErrors(errors)),
         }

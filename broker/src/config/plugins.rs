@@ -36,11 +36,10 @@ pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
         }
         plugins.push(plugin);
     }
+    let section = reader.section("plugins");
     ChainConfig {
-        deadline: reader
-            .section("plugins")
-            .duration("chain-deadline")
-            .unwrap_or(CHAIN_DEADLINE),
+        deadline: section.duration("chain-deadline").unwrap_or(CHAIN_DEADLINE),
+        chaos: section.boolean("chaos").unwrap_or(true),
         cache_dir: data_dir.join("cache"),
         kept_dir: Some(data_dir.join("plugins")),
         plugins,

@@ -678,6 +678,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("socket.backlog", "[socket]\nbacklog = 2"),
     ("socket.send-buffer", "[socket]\nsend-buffer = 65536"),
     ("socket.receive-buffer", "[socket]\nreceive-buffer = 65536"),
+    ("socket.unsent", "[socket]\nunsent = \"16KiB\""),
     ("http.listen", "[http]\nlisten = \"127.0.0.1:1\""),
     ("admin.listen", "[admin]\nlisten = \"10.0.0.1:1\""),
     ("admin.token-file", "[admin]\ntoken-file = \"/x\""),
@@ -712,6 +713,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("limits.stall", "[limits]\nstall = \"1s\""),
     ("limits.streams", "[limits]\nstreams = 1"),
     ("limits.fire-and-forget", "[limits]\nfire-and-forget = 1"),
+    ("limits.held-requests", "[limits]\nheld-requests = 1"),
+    ("limits.held-bytes", "[limits]\nheld-bytes = 4096"),
+    ("limits.held-time", "[limits]\nheld-time = \"1s\""),
     ("limits.resume-window", "[limits]\nresume-window = \"1s\""),
     ("limits.resume-bytes", "[limits]\nresume-bytes = 4096"),
     ("limits.parked-sessions", "[limits]\nparked-sessions = 0"),
@@ -832,6 +836,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
         "plugins.chain-deadline",
         "[plugins]\nchain-deadline = \"1s\"",
     ),
+    ("plugins.chaos", "[plugins]\nchaos = false"),
 ];
 
 /// The files that cases of `[auth]` name.

@@ -1,14 +1,20 @@
 //! Who may call what: what the rules say is decided with the route and remembered with it; whether a
 //! responder is kin of the caller is looked at for each pick.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use jackfield_rsocket::{
     metadata::{Composite, Mime, Route, RoutingEntries, Service, Target},
     wire::Setup,
 };
 
-use super::{handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal};
+use super::{
+    handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal,
+    vouching::Vouched,
+};
 use crate::{
     directory::Instance,
     identity::{Credentials, Judgement, Principal, Right},
@@ -38,17 +44,23 @@ impl Access {
 }
 
 impl Plane {
-    /// Who opens a connection with this SETUP.
+    /// Who opens a connection with this SETUP: whom a plugin vouches for, or else whom the broker itself knows.
     pub(super) async fn admit(
         &self,
         setup: &Setup<'_>,
         shown: Credentials<'_>,
-    ) -> Result<(Entries, Arc<Principal>), Refusal> {
+        transport: &str,
+    ) -> Result<(Entries, Arc<Principal>, Option<Vouched>), Refusal> {
         let entries = Entries::of(setup)?;
         let auth = entries.auth.as_deref();
-        let admitted = self.identity.admit(Credentials { auth, ..shown }).await;
+        let shown = Credentials { auth, ..shown };
+        if let Some(vouched) = self.vouch(&entries, shown, transport).await? {
+            let principal = vouched.principal.clone();
+            return Ok((entries, principal, Some(vouched)));
+        }
+        let admitted = self.identity.admit(shown).await;
         let principal = admitted.map_err(|_| Refusal::NotAuthenticated)?;
-        Ok((entries, principal))
+        Ok((entries, principal, None))
     }
 
     pub(super) fn check_publish(
@@ -137,9 +149,8 @@ impl Link {
         Ok(())
     }
 
-    /// When what the peer showed ends, by our clock that only goes forward.
-    pub(super) fn expiry(&self) -> Option<std::time::Instant> {
-        let expires = self.me.principal.expires?;
+    /// By our clock that only goes forward; none: never.
+    pub(super) fn moment_of(&self, expires: SystemTime) -> Option<Instant> {
         let left = expires
             .duration_since(SystemTime::now())
             .unwrap_or_default();

@@ -148,19 +148,24 @@ impl Link {
 
     fn after_near(&mut self, id: StreamId, forwarded: Result<(), Refusal>, part: Fragment) {
         if let Err(refusal) = forwarded {
-            self.plane.cut(&refusal);
-            let silent = self.connection.get(id).is_some_and(Splice::is_silent);
-            if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                near.cancel(refusal.outcome(), self.now);
-            }
-            if !silent {
-                self.send_error(id, refusal.code(), refusal.text().as_bytes());
-            }
+            self.fail_near(id, &refusal);
         } else if let Fragment::Request { .. } = part
             && let Some(Splice::Near(near)) = self.connection.get(id)
         {
             let target = near.ticket.far.clone();
             self.rest_if_full(&target);
+        }
+    }
+
+    /// Ends a call on both sides because of what its requester, or the broker for it, can do no more.
+    pub(super) fn fail_near(&mut self, id: StreamId, refusal: &Refusal) {
+        self.plane.cut(refusal);
+        let silent = self.connection.get(id).is_some_and(Splice::is_silent);
+        if let Some(Splice::Near(near)) = self.connection.forget(id) {
+            near.cancel(refusal.outcome(), self.now);
+        }
+        if !silent {
+            self.send_error(id, refusal.code(), refusal.text().as_bytes());
         }
     }
 
@@ -202,6 +207,7 @@ impl Link {
             lost: false,
         };
         match owner {
+            Splice::Near(near) if near.is_held() => near.cancel(outcome_of(code, false), self.now),
             Splice::Near(near) => {
                 let ticket = near.ticket.clone();
                 let close = Item::Close {
@@ -222,7 +228,10 @@ impl Link {
 
     fn on_peer_draining(&self) {
         self.me.stop_requests();
-        if let Some(instance) = &self.instance {
+        if let Some(instance) = &self.instance
+            && !instance.is_gone()
+        {
+            self.plane.tell_hidden(instance);
             self.plane.directory.hide(instance);
         }
     }
@@ -239,7 +248,9 @@ impl Near {
     ) -> Result<(), Refusal> {
         self.message.pass(body.body.len(), part, limit, now)?;
         self.followed = true;
-        place(me, &self.ticket, End::Far, body)?;
+        if let Some(body) = self.hold_back(body)? {
+            place(me, &self.ticket, End::Far, body)?;
+        }
         if let Fragment::Request { last: true } = part {
             self.partial = false;
             // Credit that came before the request was whole.
@@ -282,7 +293,12 @@ impl Far {
 }
 
 /// Places a payload in the outbox of the link at `to`, unless that is above its hard mark.
-fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> Result<(), Refusal> {
+pub(super) fn place(
+    me: &Arc<Handle>,
+    ticket: &Arc<Ticket>,
+    to: End,
+    payload: Part,
+) -> Result<(), Refusal> {
     let item = Item::Payload {
         ticket: ticket.clone(),
         to,

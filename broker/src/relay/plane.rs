@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::{
     Directory, Limits, Metrics,
     handle::Handle,
+    holding::Holding,
     links::Links,
     pressure::{MemoryStage, Pressure},
     refusal::Refusal,
@@ -28,6 +29,7 @@ pub(super) struct Plane {
     pub(super) links: Arc<Links>,
     pub(super) pressure: Arc<Pressure>,
     pub(super) sessions: Sessions,
+    pub(super) holding: Arc<Holding>,
     routing_generation: AtomicU64,
 }
 
@@ -64,6 +66,7 @@ impl Plane {
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
             sessions: Sessions::new(&limits),
+            holding: Arc::new(Holding::new(&limits)),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,

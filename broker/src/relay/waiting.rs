@@ -11,17 +11,20 @@ use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
     engine::Part as Fragment,
     metadata::Scan,
-    wire::{Flags, Payload, StreamId},
+    wire::{Payload, StreamId},
 };
 
 use super::{
     Limits,
-    dispatch::Decided,
+    departure::Parcel,
+    dispatch::{Asked, Decided, Way},
     item::{Cargo, Part, RequestPart},
     link::Link,
+    pick::Picked,
     refusal::Refusal,
     splice::Splice,
 };
+use crate::chain::Fault;
 
 /// Bytes held by all waiting requests of one connection, and what bounds each of them.
 #[derive(Clone, Debug)]
@@ -116,6 +119,18 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    fn parcel(self, way: Way, picked: Picked) -> (Parcel, Option<Fault>) {
+        let (request, fragments) = self.with_metadata(way.metadata);
+        let parcel = Parcel {
+            cargo: Cargo::new(request, way.choice, picked.selected),
+            to: picked.to,
+            fragments,
+        };
+        (parcel, way.fault)
+    }
+}
+
 /// A copy that pins only itself: what is held must not keep a read buffer alive.
 pub(super) fn own(body: &[u8]) -> (Bytes, usize) {
     (Bytes::copy_from_slice(body), body.len())
@@ -144,7 +159,8 @@ impl Link {
             (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
             (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
         };
-        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
+        let rest = (&*metadata, last);
+        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, rest)) {
             self.connection.forget(id);
             self.refuse_new(id, interaction, &refusal);
         }
@@ -166,18 +182,17 @@ impl Link {
             Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
         });
         let started = decided.and_then(|decided| {
-            let Decided::To {
-                route,
-                choice,
-                metadata,
-            } = decided
-            else {
+            let Decided::To(way) = decided else {
                 return Ok(());
             };
-            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
-            let (request, fragments) = waiting.with_metadata(metadata);
-            let whole = Some(Splice::Near(near.0));
-            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
+            let asked = Asked {
+                interaction,
+                metadata: &metadata,
+                partial: false,
+            };
+            let (near, picked) = self.near_end(id, &way, &asked)?;
+            let (parcel, fault) = waiting.parcel(way, picked);
+            self.depart(id, Some(Splice::Near(near)), parcel, fault.as_ref(), 0);
             Ok(())
         });
         if let Err(refusal) = started {
@@ -185,18 +200,14 @@ impl Link {
         }
     }
 
-    pub(super) fn start_waiting(
+    fn start_waiting(
         &mut self,
         id: StreamId,
         decided: Decided,
-        last: bool,
+        (metadata, last): (&[u8], bool),
     ) -> Result<(), Refusal> {
-        let (route, choice, metadata) = match decided {
-            Decided::To {
-                route,
-                choice,
-                metadata,
-            } => (route, choice, metadata),
+        let way = match decided {
+            Decided::To(way) => way,
             Decided::Answered {
                 route,
                 metadata,
@@ -210,10 +221,12 @@ impl Link {
         let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
             return Ok(());
         };
-        let interaction = waiting.request.interaction;
-        let (mut near, instance) =
-            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
-        near.partial = !last;
+        let asked = Asked {
+            interaction: waiting.request.interaction,
+            metadata,
+            partial: !last,
+        };
+        let (near, picked) = self.near_end(id, &way, &asked)?;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
         };
@@ -221,9 +234,8 @@ impl Link {
             return Ok(());
         };
         let credit = waiting.credit;
-        let (request, fragments) = waiting.with_metadata(metadata);
-        let cargo = Cargo::new(request, choice);
-        self.depart(id, None, instance, cargo, fragments, credit);
+        let (parcel, fault) = waiting.parcel(way, picked);
+        self.depart(id, None, parcel, fault.as_ref(), credit);
         Ok(())
     }
 }

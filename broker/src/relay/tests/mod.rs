@@ -4,12 +4,15 @@
 mod admission;
 mod departure;
 mod drain;
+mod faults;
 mod flow;
 mod lease;
 mod limits;
 mod memory;
+mod plugins;
 mod refusals;
 mod resume;
+mod selection;
 mod size;
 mod streams;
 
@@ -47,6 +50,12 @@ impl World {
 
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
         Self::with_auth(change, identity::Config::default())
+    }
+
+    fn with_routing(change: impl FnOnce(&mut Limits), routing: Routing) -> Self {
+        let world = Self::with(change);
+        world.plane.set_routing(routing);
+        world
     }
 
     fn with_auth(change: impl FnOnce(&mut Limits), auth: identity::Config) -> Self {
