@@ -185,6 +185,7 @@ pub const KEYS: &[Key] = &[
     key("plugin[].http-private", "false", Now, Live, "whether http may reach loopback and private addresses"),
     key("plugin[].mode", "\"live\"", Now, Live, "live, shadow or off"),
     key("plugin[].sha256", "", Now, Live, "pins the component: anything else is refused"),
+    key("plugin[].signed-by", "", Now, Live, "a minisign public key: FILE.minisig must be a signature by it"),
     key("plugin[].settings", "", Free, Live, "handed to the plugin as it is"),
 ];
 

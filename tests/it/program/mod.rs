@@ -12,6 +12,7 @@ mod identity;
 mod kill;
 mod limits;
 mod memory;
+mod plugin_cli;
 mod reload;
 mod scraping;
 mod swap;

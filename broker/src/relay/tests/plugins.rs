@@ -68,6 +68,7 @@ impl Plugins {
             outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
+            signed_by: None,
             settings: serde_json::Value::Null,
         };
         change(&mut plugin);
