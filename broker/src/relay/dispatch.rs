@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use jackfield_rsocket::{
     metadata::{RoutingEntries, Scan},
@@ -18,6 +19,7 @@ use super::{
     introduction::MetadataKind,
     item::{Cargo, RequestPart},
     link::Link,
+    plane::Generations,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
     splice::Splice,
@@ -25,7 +27,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    chain::{Fault, Rewrite},
+    chain::{Chain, Fault, Rewrite},
     directory::{Balance, Slot},
 };
 
@@ -37,6 +39,10 @@ const ROUTING_MAX: usize = 64 * 1024;
 /// Where a request goes.
 pub(super) enum Decided {
     To(Way),
+    /// Plugins have to say first whose it is.
+    Unknown {
+        credentials: Bytes,
+    },
     /// A plugin answered in the responder's place.
     Answered {
         route: Rc<Route>,
@@ -55,6 +61,8 @@ pub(super) struct Way {
     pub(super) fault: Option<Fault>,
     /// Of the chain's deadline, for the selectors.
     pub(super) left: Duration,
+    /// The one generation that this decision sees.
+    pub(super) chain: Guard<Arc<Chain>>,
 }
 
 /// What a request is, when its metadata is whole.
@@ -117,6 +125,16 @@ impl Link {
                 self.depart(id, whole, parcel, way.fault.as_ref(), 0);
                 Ok(())
             }
+            Decided::Unknown { credentials } => {
+                let waiting = Box::new(Waiting::asking(part, metadata, &self.held, self.now));
+                let whole = self
+                    .connection
+                    .accept(id, request, Splice::Waiting(waiting));
+                match whole {
+                    Some(Splice::Waiting(waiting)) => self.ask_of(id, *waiting, credentials),
+                    _ => self.ask_at(id, credentials, !request.follows),
+                }
+            }
             Decided::Answered {
                 route,
                 metadata,
@@ -158,13 +176,26 @@ impl Link {
             let what = format!("routing entries of {len} bytes, at most {ROUTING_MAX}");
             return Err(Refusal::BadMetadata(what));
         }
-        let generations = self.plane.generations();
-        self.note_caller(metadata)?;
+        match self.note_caller(metadata)? {
+            Some(credentials) => Ok(Decided::Unknown { credentials }),
+            None => self.decide_for(metadata, entries, interaction),
+        }
+    }
+
+    /// When it is known whose request it is.
+    pub(super) fn decide_for(
+        &mut self,
+        metadata: &[u8],
+        entries: &RoutingEntries<'_>,
+        interaction: Interaction,
+    ) -> Result<Decided, Refusal> {
+        let chain = self.plane.chains.load();
+        let generations = self.plane.generations(&chain);
         let known = self.routes.find(entries, interaction, generations);
         let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
             None => {
-                let route = Rc::new(self.resolve(entries, interaction)?);
+                let route = Rc::new(self.resolve(entries, interaction, (&chain, generations))?);
                 if self.on_behalf.is_none() {
                     self.routes.remember(&route);
                 }
@@ -181,12 +212,12 @@ impl Link {
             let verdict = match route.verdict.get() {
                 Some(verdict) => verdict.clone(),
                 None => {
-                    let (verdict, rest) = self.ask_chain(&route, &asked);
+                    let (verdict, rest) = self.ask_chain(&chain, &route, &asked);
                     left = Some(rest);
                     verdict
                 }
             };
-            match self.obey_verdict(&route, verdict, metadata)? {
+            match self.obey_verdict(&chain, &route, verdict, metadata)? {
                 Obeyed::Goes(choice, metadata) => way = Some((choice, metadata)),
                 Obeyed::Answered { metadata, data } => {
                     return Ok(Decided::Answered {
@@ -204,6 +235,7 @@ impl Link {
             choice,
             metadata: new_metadata,
             fault: None,
+            chain,
         };
         if way.choice.disturbed {
             self.disturb(&mut way, &asked)?;
@@ -215,11 +247,11 @@ impl Link {
         &self,
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
+        (chain, made_under): (&Chain, Generations),
     ) -> Result<Route, Refusal> {
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {
             Refusal::BadMetadata(error.to_string())
         };
-        let made_under = self.plane.generations();
         let target = entries.target().map_err(bad)?;
         self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
@@ -253,7 +285,6 @@ impl Link {
             (None, None) => return Err(Refusal::NoRoute),
         };
         let routing = self.plane.routing.load();
-        let chain = self.plane.chains.load();
         Ok(Route {
             made_under,
             metrics: self.plane.metrics.call(&name.service, interaction),
@@ -261,6 +292,7 @@ impl Link {
             concerned: self.asks_plugins() && chain.concerns(&name.service),
             chain_deadline: chain.deadline(),
             choice: Arc::new(self.choice(
+                chain,
                 slot,
                 (&name.service, &name.method),
                 name.endpoint.clone(),
@@ -276,13 +308,13 @@ impl Link {
     /// `change` is what a plugin made of the route to get there.
     pub(super) fn choice(
         &self,
+        chain: &Chain,
         slot: Arc<Slot<Arc<Handle>>>,
         (service, method): (&str, &str),
         endpoint: Box<str>,
         balance: Balance,
         change: Option<&Rewrite>,
     ) -> Choice {
-        let chain = self.plane.chains.load();
         let asks = self.asks_plugins();
         Choice {
             access: self.access(service, method),

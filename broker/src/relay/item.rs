@@ -10,6 +10,7 @@ use super::{
     pick::Selected,
     refusal::Untaken,
     routes::Choice,
+    speaking::Word,
     ticket::{End, Ticket},
 };
 use crate::directory::Load;
@@ -35,6 +36,8 @@ pub(super) enum Item {
     },
     /// A request came back unsent; only the near link gets this.
     Returned(Box<Returned>),
+    /// Plugins have said whose request waits; a link asks that for itself.
+    Word(Box<Word>),
     /// The time has come for what the near link holds of the stream; it says so to itself.
     Due { ticket: Arc<Ticket> },
 }
@@ -219,6 +222,7 @@ impl Item {
             Self::Payload { ticket, .. } | Self::Credit { ticket, .. } => ticket,
             Self::Close { ticket, .. } | Self::Due { ticket } => ticket,
             Self::Returned(returned) => &returned.ticket,
+            Self::Word(_) => return false,
         };
         Arc::ptr_eq(own, ticket)
     }
@@ -233,7 +237,8 @@ impl Item {
                 ..
             } => text.len(),
             Self::Returned(returned) => returned.cargo.len(),
-            Self::Credit { .. } | Self::Close { .. } | Self::Due { .. } => 0,
+            // What waits is counted as held.
+            Self::Credit { .. } | Self::Close { .. } | Self::Due { .. } | Self::Word(_) => 0,
         }
     }
 }

@@ -45,6 +45,7 @@ use super::{
     plane::Plane,
     random::Random,
     routes::Routes,
+    speaking::Speakers,
     splice::Splice,
     waiting::Held,
 };
@@ -76,6 +77,10 @@ pub(super) struct Link {
     pub(super) on_behalf: Option<Arc<Principal>>,
     /// Asks again who the peer is.
     pub(super) renewal: Option<Errand>,
+    /// Whom its requests are known to speak for.
+    pub(super) speakers: Speakers,
+    /// How often plugins were asked about that.
+    pub(super) words: u64,
     /// When what the peer showed in SETUP ends.
     pub(super) expires: Option<Instant>,
     pub(super) random: Random,
@@ -143,6 +148,8 @@ impl Link {
         let mut link = Self {
             on_behalf: None,
             renewal: None,
+            speakers: Speakers::default(),
+            words: 0,
             expires: None,
             random: Random::new(me.id),
             line: Line::new(io, session),

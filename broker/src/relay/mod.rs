@@ -66,6 +66,7 @@ mod routes;
 mod routing;
 mod sessions;
 mod shaper;
+mod speaking;
 mod splice;
 mod ticket;
 mod tidings;

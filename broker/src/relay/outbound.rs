@@ -36,6 +36,7 @@ impl Link {
                 }
             }
             Item::Returned(returned) => self.on_returned(*returned),
+            Item::Word(word) => self.on_word(*word),
             Item::Due { ticket } => self.on_due(&ticket),
         }
     }

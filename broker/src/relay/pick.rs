@@ -90,8 +90,9 @@ impl Link {
         let facts = self.facts();
         let shown_request = self.shown(&way.route.name, request, &facts);
         let change = choice.change.as_ref();
-        let chain = self.plane.chains.load();
-        let selection = chain.select(&shown_request, change, &Instances(&shown), way.left);
+        let selection = way
+            .chain
+            .select(&shown_request, change, &Instances(&shown), way.left);
         let selection = selection.map_err(|plugin| Refusal::PluginFailed(plugin.to_string()))?;
         let selected = Selected::of(selection, &shown);
         match &selected {

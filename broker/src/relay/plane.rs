@@ -17,7 +17,10 @@ use super::{
     routing::Routing,
     sessions::Sessions,
 };
-use crate::{chain::Chains, identity::Identity};
+use crate::{
+    chain::{Chain, Chains},
+    identity::Identity,
+};
 
 pub(super) struct Plane {
     pub(super) directory: Arc<Directory>,
@@ -76,10 +79,11 @@ impl Plane {
         }
     }
 
-    pub(super) fn generations(&self) -> Generations {
+    /// As they are now, and the chain of the decision at hand.
+    pub(super) fn generations(&self, chain: &Chain) -> Generations {
         Generations {
             directory: self.directory.generation(),
-            chain: self.chains.generation(),
+            chain: chain.generation(),
             rules: self.identity.generation(),
             routing: self.routing_generation.load(Ordering::Acquire),
         }

@@ -14,6 +14,7 @@ mod refusals;
 mod resume;
 mod selection;
 mod size;
+mod speaking;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -41,6 +42,7 @@ use crate::{
 /// A data plane of one thread: the test's own.
 struct World {
     plane: Arc<Plane>,
+    registry: prometheus::Registry,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
         );
         Self {
             plane: Arc::new(plane),
+            registry,
         }
     }
 
