@@ -45,7 +45,7 @@ impl<H> Candidates for Instances<'_, H> {
     }
 
     fn power(&self, index: usize) -> u32 {
-        self.0[index].app.power.max(1)
+        self.0[index].power()
     }
 
     fn in_flight(&self, index: usize) -> u32 {
@@ -74,6 +74,7 @@ mod tests {
             metadata: BTreeMap::from([("zone".into(), "eu".into())]),
             connected_at_ms: 0,
             owner: None,
+            client: Default::default(),
         };
         let registered = directory.register(app, Vec::new(), ()).unwrap();
         let _load = registered.instance.begin();

@@ -73,7 +73,7 @@ pub fn pick<'c, H>(
         return None;
     }
     let able = |instance: &Instance<H>| {
-        !instance.is_gone()
+        !instance.is_away()
             && (by.endpoint.is_any() || by.endpoint.admits(instance))
             && usable(instance)
     };
@@ -103,9 +103,8 @@ pub fn pick<'c, H>(
 
 /// Fewer calls in flight per unit of weight comes first.
 fn by_load<H>(a: &Instance<H>, b: &Instance<H>) -> std::cmp::Ordering {
-    let scaled = |x: &Instance<H>, y: &Instance<H>| {
-        u64::from(x.in_flight() + 1) * u64::from(y.app.power.max(1))
-    };
+    let scaled =
+        |x: &Instance<H>, y: &Instance<H>| u64::from(x.in_flight() + 1) * u64::from(y.power());
     scaled(a, b).cmp(&scaled(b, a))
 }
 
@@ -114,7 +113,7 @@ fn weighted<H>(
     random: u64,
     able: impl Fn(&Instance<H>) -> bool,
 ) -> Option<&Arc<Instance<H>>> {
-    let weight = |instance: &Instance<H>| u64::from(instance.app.power.max(1));
+    let weight = |instance: &Instance<H>| u64::from(instance.power());
     let fit = || candidates.iter().filter(|instance| able(instance));
     let total: u64 = fit().map(|instance| weight(instance)).sum();
     let mut mark = random.checked_rem(total)?;

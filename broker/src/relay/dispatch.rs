@@ -82,6 +82,9 @@ impl Link {
                 metadata,
             } => {
                 let near = self.near_end(id, &route, &choice, request.interaction, part.flags)?;
+                let written = request.metadata.unwrap_or_default();
+                let metadata =
+                    self.dressed(&near.1, request.interaction, metadata, written, whole)?;
                 let (part, more) = match metadata {
                     Some(metadata) => part.with_metadata(&metadata, request.data, self.frame_max()),
                     None => (part, None),
@@ -209,7 +212,12 @@ impl Link {
             choice: Arc::new(Choice {
                 access: self.access(&name.service, &name.method),
                 balance: routing.value.balance(&name.service),
-                endpoint: name.endpoint.clone(),
+                // A part of the broker is one, whatever endpoint is asked for.
+                endpoint: match slot.is_builtin() {
+                    true => Box::default(),
+                    false => name.endpoint.clone(),
+                },
+                sticky: name.sticky,
                 slot,
             }),
             name,
@@ -244,23 +252,32 @@ impl Link {
         except: Option<LinkId>,
     ) -> Result<Arc<Instance<Arc<Handle>>>, Refusal> {
         let endpoint = Endpoint(&choice.endpoint);
+        let me = self.me.id;
         let by = Pick {
             endpoint,
             balance: choice.balance,
             random: self.random.next(),
         };
+        if let Some(held) = self.held(choice, except) {
+            return Ok(held);
+        }
         let usable = |instance: &Instance<Arc<Handle>>| {
             let link = &instance.link;
             link.usable() && Some(link.id) != except && choice.access.admits(instance)
         };
         // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
         let roomy = |instance: &Instance<Arc<Handle>>| {
-            usable(instance) && instance.link.outbox.has_room(self.me.id)
+            usable(instance) && instance.link.outbox.has_room(me)
         };
         let picked = choice
             .slot
             .pick(by, roomy)
             .or_else(|| choice.slot.pick(by, usable));
+        if choice.sticky
+            && let Some(instance) = &picked
+        {
+            self.sticky.keep(choice.slot.key(), instance, self.now);
+        }
         picked.ok_or_else(|| {
             let service = choice.slot.service().to_string();
             let candidates = choice.slot.candidates();
@@ -281,6 +298,24 @@ impl Link {
                 Refusal::Overloaded(service)
             }
         })
+    }
+
+    /// The instance that the caller's sticky calls go to, if this one may go there.
+    fn held(
+        &mut self,
+        choice: &Choice,
+        except: Option<LinkId>,
+    ) -> Option<Arc<Instance<Arc<Handle>>>> {
+        if !choice.sticky {
+            return None;
+        }
+        let ttl = self.plane.routing.load().value.sticky;
+        let held = self.sticky.find(choice.slot.key(), ttl, self.now)?;
+        let endpoint = Endpoint(&choice.endpoint);
+        let fits = choice.slot.has(&held)
+            && (endpoint.is_any() || endpoint.admits(&held))
+            && choice.access.admits(&held);
+        (fits && held.link.usable() && Some(held.link.id) != except).then_some(held)
     }
 
     /// Refuses a request that was never counted as a call of a service.

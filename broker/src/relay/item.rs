@@ -32,6 +32,8 @@ pub(super) enum Item {
         to: End,
         how: Close,
     },
+    /// Metadata for the peer, of no stream.
+    Push(Bytes),
     /// A request came back unsent; only the near link gets this.
     Returned(Box<Returned>),
 }
@@ -184,7 +186,7 @@ pub(super) struct Returned {
 impl Item {
     /// Whether it may be refused for want of room; what ends a stream or grants credit always fits.
     pub(super) const fn needs_room(&self) -> bool {
-        matches!(self, Self::Open(_) | Self::Payload { .. })
+        matches!(self, Self::Open(_) | Self::Payload { .. } | Self::Push(_))
     }
 
     pub(super) fn is_of(&self, ticket: &Arc<Ticket>) -> bool {
@@ -193,6 +195,7 @@ impl Item {
             Self::Payload { ticket, .. } | Self::Credit { ticket, .. } => ticket,
             Self::Close { ticket, .. } => ticket,
             Self::Returned(returned) => &returned.ticket,
+            Self::Push(_) => return false,
         };
         Arc::ptr_eq(own, ticket)
     }
@@ -202,6 +205,7 @@ impl Item {
         match self {
             Self::Open(opening) => opening.request().map_or(0, |request| request.pinned),
             Self::Payload { payload, .. } => payload.pinned,
+            Self::Push(metadata) => metadata.len(),
             Self::Close {
                 how: Close::Error { text, .. },
                 ..

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jackfield_rsocket::{
     engine::Sent,
     net::Body,
-    wire::{Flags, FrameType, Header, Payload, StreamId, cancel, request_n},
+    wire::{Flags, FrameType, Header, MetadataPush, Payload, StreamId, cancel, request_n},
 };
 
 use super::{
@@ -33,6 +33,12 @@ impl Link {
                     self.on_close(id, how);
                 }
             }
+            Item::Push(metadata) => self.say(|frame| {
+                MetadataPush {
+                    metadata: &metadata,
+                }
+                .encode(frame);
+            }),
             Item::Returned(returned) => self.on_returned(*returned),
         }
     }

@@ -27,6 +27,8 @@ pub enum Refusal {
     MessageUnfinished,
     /// More fire-and-forget requests a second than `limits.fire-and-forget`.
     TooManyTold,
+    /// More pushed events a second than the broker reads.
+    TooManyEvents,
     /// Every instance that could take the call is full.
     Overloaded(String),
     /// The process is short of memory.
@@ -76,7 +78,7 @@ impl Refusal {
             Self::UnknownService(_) => 900_404,
             Self::UnknownEndpoint { .. } => 900_405,
             Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
-            Self::TooManyTold => 910_430,
+            Self::TooManyTold | Self::TooManyEvents => 910_430,
             Self::OutOfMemory => 910_507,
             Self::Overloaded(_) | Self::NotTaken { .. } => 910_429,
             Self::NoLease => 910_431,
@@ -108,6 +110,7 @@ impl Refusal {
             | Self::NoLease
             | Self::Draining
             | Self::PluginFailed(_)
+            | Self::TooManyEvents
             | Self::TooManyTold => ErrorCode::REJECTED,
             Self::Plugin { code, .. } => ErrorCode(*code),
             Self::Timeout
@@ -146,6 +149,7 @@ impl Refusal {
             Self::MessageTooLarge => "message_too_large",
             Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
+            Self::TooManyEvents => "too_many_events",
             Self::Overloaded(_) => "overloaded",
             Self::OutOfMemory => "memory",
             Self::NotTaken { why, .. } => why.as_str(),
@@ -188,6 +192,7 @@ impl Refusal {
             }
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
+            Self::TooManyEvents => return "more events are pushed than the broker reads".into(),
             Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::NoLease => return "no lease for this request; wait for the next LEASE".into(),
             Self::TokenInUse => return "the resume token is in use".into(),

@@ -36,6 +36,8 @@ pub(super) struct Choice {
     pub(super) endpoint: Box<str>,
     pub(super) balance: Balance,
     pub(super) access: Access,
+    /// The caller wants its calls of the service to go to one instance.
+    pub(super) sticky: bool,
 }
 
 impl std::fmt::Debug for Choice {

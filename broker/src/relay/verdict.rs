@@ -18,7 +18,7 @@ use super::{
 use crate::chain::{self, Rewrite, Verdict};
 
 /// Header, credit and metadata length of the longest request's first frame.
-const METADATA_OVERHEAD: usize = 13;
+pub(super) const METADATA_OVERHEAD: usize = 13;
 
 impl Link {
     pub(super) fn ask_chain(
@@ -137,6 +137,7 @@ impl Link {
                 slot,
                 endpoint,
                 balance: route.choice.balance,
+                sticky: route.choice.sticky,
             })
         });
         // A guest may rewrite each call to another place: what is kept is bounded.

@@ -144,7 +144,9 @@ impl Link {
             (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
             (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
         };
-        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
+        if let Err(refusal) =
+            decided.and_then(|decided| self.start_waiting(id, decided, last, whole))
+        {
             self.connection.forget(id);
             self.refuse_new(id, interaction, &refusal);
         }
@@ -175,6 +177,7 @@ impl Link {
                 return Ok(());
             };
             let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
+            let metadata = self.dressed(&near.1, interaction, metadata, &waiting.metadata, true)?;
             let (request, fragments) = waiting.with_metadata(metadata);
             let whole = Some(Splice::Near(near.0));
             self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
@@ -190,6 +193,7 @@ impl Link {
         id: StreamId,
         decided: Decided,
         last: bool,
+        whole: bool,
     ) -> Result<(), Refusal> {
         let (route, choice, metadata) = match decided {
             Decided::To {
@@ -214,6 +218,10 @@ impl Link {
         let (mut near, instance) =
             self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
         near.partial = !last;
+        let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
+            return Ok(());
+        };
+        let metadata = self.dressed(&instance, interaction, metadata, &waiting.metadata, whole)?;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
         };
