@@ -93,7 +93,11 @@ fn broker(uri: &str) -> Value {
         id: uri,
         name: BROKERS,
         host,
-        port: port.parse().unwrap_or(9999),
+        port: port.parse().unwrap_or(match scheme {
+            "ws" => 80,
+            "wss" => 443,
+            _ => 9999,
+        }),
         scheme,
         uri: Some(uri),
         secure: matches!(scheme, "tls" | "tcps" | "wss"),

@@ -27,6 +27,9 @@ mod interfaces;
 mod notify;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     sync::Arc,

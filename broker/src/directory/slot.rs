@@ -31,6 +31,14 @@ impl<H> Slot<H> {
         }
     }
 
+    /// For a call to one instance of what it answers without publishing it. Nobody finds this slot, and it is retired
+    /// from the beginning.
+    pub fn apart(service: &Service, instance: &Arc<Instance<H>>) -> Self {
+        let slot = Self::new(service, instance);
+        slot.retired.store(true, Ordering::Release);
+        slot
+    }
+
     pub fn service(&self) -> &Service {
         &self.service
     }

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use jackfield_rsocket::{
-    metadata::{RoutingEntries, Scan},
+    metadata::{self, RoutingEntries, Scan, Service},
     wire::{Interaction, Payload, Request, StreamId},
 };
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     chain::Rewrite,
-    directory::{Endpoint, Instance, Pick},
+    directory::{Endpoint, Instance, Pick, Slot},
 };
 
 /// So much of the name of a service that nobody knows is said to its caller and to the log.
@@ -167,21 +167,24 @@ impl Link {
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
     ) -> Result<Route, Refusal> {
-        let bad = |error: jackfield_rsocket::metadata::MetadataError| {
-            Refusal::BadMetadata(error.to_string())
-        };
+        let bad = |error: metadata::MetadataError| Refusal::BadMetadata(error.to_string());
         let made_under = self.plane.generations();
         let target = entries.target().map_err(bad)?;
         self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
+        let mut by_name = false;
         let (name, slot) = match (target.route, target.binary) {
             (Some(route), _) => {
                 // `com.example.Orders` may be a method of `com.example`, or a service.
                 let whole = route.whole();
-                match (directory.find(&route.key()), directory.find(&whole.key())) {
-                    (Some(slot), _) => (Name::of(&route), slot),
-                    (None, Some(slot)) => (Name::of(&whole), slot),
-                    (None, None) => {
+                let first = directory.find(&route.key());
+                by_name = first.is_some();
+                match first.or_else(|| self.unpublished(&route)) {
+                    Some(slot) => (Name::of(&route), slot),
+                    None if let Some(slot) = directory.find(&whole.key()) => {
+                        (Name::of(&whole), slot)
+                    }
+                    None => {
                         let key = route.key().chars().take(SERVICE_TOLD_MAX).collect();
                         return Err(Refusal::UnknownService(key));
                     }
@@ -208,6 +211,7 @@ impl Link {
             made_under,
             metrics: self.plane.metrics.call(&name.service, interaction),
             timeout: routing.value.timeout(&name.service),
+            by_name,
             concerned: self.plane.chains.load().concerns(&name.service),
             choice: Arc::new(Choice {
                 access: self.access(&name.service, &name.method),
@@ -224,6 +228,17 @@ impl Link {
             verdict: std::cell::OnceCell::new(),
             rewrites: std::cell::RefCell::default(),
         })
+    }
+
+    /// What one application answers without having published it: parts of the broker may ask it for that by its uuid.
+    fn unpublished(&self, route: &metadata::Route<'_>) -> Option<Arc<Slot<Arc<Handle>>>> {
+        let uuid = route.endpoint.strip_prefix("uuid:")?;
+        if !self.me.principal.is_broker() {
+            return None;
+        }
+        let instance = self.plane.directory.instance(uuid)?;
+        let service = Service::new(route.group, route.service, route.version).ok()?;
+        Some(Arc::new(Slot::apart(&service, &instance)))
     }
 
     pub(super) fn answer(
@@ -337,7 +352,7 @@ impl Link {
 }
 
 impl Name {
-    fn of(route: &jackfield_rsocket::metadata::Route<'_>) -> Self {
+    fn of(route: &metadata::Route<'_>) -> Self {
         Self {
             group: route.group.into(),
             service: route.service.into(),

@@ -4,8 +4,10 @@
 //! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
 //! the instance: that is picked for each call.
 //!
-//! A route is good for the generations of directory, chain, routing and rules it was made under. The cache
-//! is bounded; when it is full it begins anew.
+//! A route is good for the generations of chain, routing and rules it was made under, and until its slot is
+//! retired; one that was not found by its own name, or that plugins may change, for the directory's generation
+//! too. So services that come and go cost the routes of others nothing. The cache is bounded; when it is full it
+//! begins anew.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -63,12 +65,23 @@ pub(super) struct Route {
     pub(super) choice: Arc<Choice>,
     pub(super) metrics: Arc<CallMetrics>,
     pub(super) timeout: Option<Duration>,
+    /// The service was found by the name that the route says first: who else comes makes no difference.
+    pub(super) by_name: bool,
     /// Whether any plugin is to be asked.
     pub(super) concerned: bool,
     /// A verdict that holds for every request of the route.
     pub(super) verdict: OnceCell<Verdict>,
     /// Where rewrites that were seen lead.
     pub(super) rewrites: RefCell<Vec<(Rewrite, Option<Arc<Choice>>)>>,
+}
+
+impl Route {
+    fn holds(&self, now: Generations) -> bool {
+        let by_name = self.by_name && !self.concerned;
+        (by_name || self.made_under.same_names(now))
+            && self.made_under.same_rules(now)
+            && !self.choice.slot.is_retired()
+    }
 }
 
 #[derive(Default)]
@@ -98,7 +111,7 @@ impl Routes {
         }
         self.known
             .get(self.key.as_slice())
-            .filter(|route| route.made_under == now)
+            .filter(|route| route.holds(now))
             .cloned()
     }
 

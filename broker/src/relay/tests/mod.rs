@@ -4,6 +4,8 @@
 mod admission;
 mod departure;
 mod drain;
+mod dress;
+mod events;
 mod flow;
 mod lease;
 mod limits;
@@ -11,6 +13,7 @@ mod memory;
 mod refusals;
 mod resume;
 mod size;
+mod sticky;
 mod streams;
 
 use std::{sync::Arc, time::Duration};

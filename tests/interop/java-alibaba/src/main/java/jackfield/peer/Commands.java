@@ -14,6 +14,7 @@ import com.alibaba.rsocket.events.ServicesHiddenEvent;
 import com.alibaba.rsocket.health.RSocketServiceHealth;
 import com.alibaba.rsocket.invocation.RSocketRemoteServiceBuilder;
 import com.alibaba.rsocket.loadbalance.LoadBalancedRSocket;
+import com.alibaba.rsocket.transport.NetworkUtil;
 import com.alibaba.rsocket.upstream.UpstreamManager;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -117,6 +118,8 @@ public class Commands {
                 hidden.setServices(Collections.singleton(new ServiceLocator("", rest, "")));
                 push(hidden);
                 return "told";
+            case "ip":
+                return NetworkUtil.LOCAL_IP;
             case "events":
                 return heard.events();
             case "brokers":
