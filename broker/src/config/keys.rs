@@ -75,6 +75,7 @@ pub const KEYS: &[Key] = &[
     key("socket.backlog", "4096", Now, Restart, "connections the system holds until they are accepted; its own limit may be lower"),
     key("socket.send-buffer", "0", Now, Restart, "SO_SNDBUF; 0: the system sizes it"),
     key("socket.receive-buffer", "0", Now, Restart, "SO_RCVBUF; 0: the system sizes it"),
+    key("socket.unsent", "\"32KiB\"", Now, Restart, "TCP_NOTSENT_LOWAT: what waits to be sent before the system takes no more; 0: the system's own"),
 
     key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
     key("admin.listen", "\"127.0.0.1:9997\"", Now, Restart, "the admin API"),

@@ -675,6 +675,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("socket.backlog", "[socket]\nbacklog = 2"),
     ("socket.send-buffer", "[socket]\nsend-buffer = 65536"),
     ("socket.receive-buffer", "[socket]\nreceive-buffer = 65536"),
+    ("socket.unsent", "[socket]\nunsent = \"16KiB\""),
     ("http.listen", "[http]\nlisten = \"127.0.0.1:1\""),
     ("admin.listen", "[admin]\nlisten = \"10.0.0.1:1\""),
     ("admin.token-file", "[admin]\ntoken-file = \"/x\""),

@@ -30,7 +30,7 @@ use jackfield_rsocket::{
         resume::Session,
     },
     metadata::Mime,
-    net::FrameIo,
+    net::{FrameIo, wake_behind_others},
 };
 use tokio::time::Sleep;
 
@@ -53,10 +53,15 @@ use super::{
 use crate::{directory::Instance, identity::Principal};
 
 const FRAMES_PER_TURN: usize = 128;
-const TURN_MAX: Duration = Duration::from_millis(1);
-const BYTES_PER_TURN: usize = 256 * 1024;
+/// What every other link of the thread may have to wait for, once on the way to a responder and once on the
+/// way back.
+const TURN_MAX: Duration = Duration::from_micros(50);
+/// Frames, and bytes, between two looks at the clock.
+const FRAMES_PER_LOOK: usize = 8;
+const BYTES_PER_LOOK: u64 = 32 * 1024;
+const BYTES_PER_TURN: usize = 64 * 1024;
 /// More is not handed to the socket's writer before it has taken what it has.
-pub(super) const WRITER_MAX: usize = 128 * 1024;
+pub(super) const WRITER_MAX: usize = 64 * 1024;
 
 pub(super) struct Link {
     pub(super) line: Line,
@@ -229,7 +234,7 @@ impl Link {
             return Poll::Ready(ending);
         }
         if busy {
-            cx.waker().wake_by_ref();
+            wake_behind_others(cx);
         }
         self.arm(cx);
         Poll::Pending
@@ -237,13 +242,17 @@ impl Link {
 
     /// Reads and handles frames. True when there may be more at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut looked_at = self.counts.bytes_in;
         for frames in 1..=FRAMES_PER_TURN {
             if self.ending.is_some() || self.paused(cx) {
                 return false;
             }
             // Plugins may make frames dear, so time counts too; the clock is looked at now and then.
-            if frames % 16 == 0 && now() > self.now + TURN_MAX {
-                return true;
+            if frames % FRAMES_PER_LOOK == 0 || self.counts.bytes_in > looked_at + BYTES_PER_LOOK {
+                looked_at = self.counts.bytes_in;
+                if now() > self.now + TURN_MAX {
+                    return true;
+                }
             }
             match self.line.poll_frame(cx) {
                 Poll::Pending => return false,
