@@ -10,14 +10,10 @@ const DOWN: i64 = -1;
 impl Desk {
     /// Whether a service is there; without a name, whether the broker is.
     pub(super) fn check(&self, asker: &Asker, service: &str) -> Value {
+        let directory = &self.parts.directory;
         let known = service.is_empty()
             || (self.shows(asker, service)
-                && self
-                    .parts
-                    .directory
-                    .services()
-                    .iter()
-                    .any(|known| known.service == service || known.key == service));
+                && (directory.is_offered(service) || directory.find(service).is_some()));
         Value::Int(if known { SERVING } else { DOWN })
     }
 }

@@ -52,6 +52,8 @@ struct Table<H> {
     by_uuid: HashMap<String, Arc<Instance<H>>>,
     /// Who offers each service; the slot's candidates follow.
     members: HashMap<Box<str>, Membership<H>>,
+    /// How many slots there are of each service, whatever group and version.
+    services: HashMap<Box<str>, usize>,
     dirty: HashSet<Box<str>>,
     next_generation: u64,
     closed: bool,
@@ -67,6 +69,7 @@ impl<H> Default for Directory<H> {
         let table = Table {
             by_uuid: HashMap::new(),
             members: HashMap::new(),
+            services: HashMap::new(),
             dirty: HashSet::new(),
             next_generation: 1,
             closed: false,
@@ -255,6 +258,7 @@ impl<H> Directory<H> {
             instances: vec![instance.clone()],
         };
         table.members.insert(key.as_ref().into(), membership);
+        *table.services.entry(service.service().into()).or_default() += 1;
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -277,6 +281,7 @@ impl<H> Directory<H> {
             membership.slot.retire();
             self.names.leave(&membership.slot);
             table.members.remove(key.as_ref());
+            table.forget(service.service());
             table.dirty.remove(key.as_ref());
             self.generation.fetch_add(1, Ordering::Release);
         } else if now {
@@ -301,6 +306,11 @@ impl<H> Directory<H> {
     /// The slot of a service, if anybody offers it.
     pub fn find(&self, key: &str) -> Option<Arc<Slot<H>>> {
         self.names.find(key)
+    }
+
+    /// Whether anybody offers a service, in whatever group and version.
+    pub fn is_offered(&self, service: &str) -> bool {
+        self.lock().services.contains_key(service)
     }
 
     /// The slot of a service id, if exactly one service has it.
@@ -388,6 +398,16 @@ impl<H> Table<H> {
     fn holds(&self, instance: &Instance<H>) -> bool {
         let held = self.by_uuid.get(&instance.app.uuid);
         held.is_some_and(|held| held.generation == instance.generation)
+    }
+
+    /// One slot less of a service.
+    fn forget(&mut self, service: &str) {
+        if let Some(slots) = self.services.get_mut(service) {
+            *slots -= 1;
+            if *slots == 0 {
+                self.services.remove(service);
+            }
+        }
     }
 
     /// What an application may publish of `services`: what the broker itself answers, nobody else does.

@@ -279,8 +279,10 @@ fn services_come_and_go_while_the_application_stays() {
     assert!(!slot.has(&one) && slot.has(&two) && !slot.is_retired());
     directory.conceal(&two, &[service("s")]);
     assert!(slot.is_retired() && directory.find("s").is_none());
+    assert!(directory.is_offered("u") && !directory.is_offered("s"));
     directory.conceal(&one, &[service("u")]);
     assert_eq!(one.status(), Status::Connected);
+    assert!(!directory.is_offered("u"));
     assert!(directory.expose(&two, vec![service("s")]).is_ok());
     assert!(!Arc::ptr_eq(&slot, &directory.find("s").unwrap()));
 }
