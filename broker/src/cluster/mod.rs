@@ -18,6 +18,9 @@
 mod brokers;
 mod pusher;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     sync::{
