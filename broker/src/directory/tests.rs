@@ -173,6 +173,10 @@ fn load_and_weight_steer_picks() {
     assert_eq!(count, [0, 10, 30]);
     drop(loads);
     assert_eq!(slot.candidates()[0].in_flight(), 0);
+    // Calls one after the other, so that nobody is loaded, go by weight too.
+    let idle = (0..4000).filter(|random| slot.pick(by("", *random), |_| true).unwrap().link == 1);
+    let light = idle.count();
+    assert!((900..1100).contains(&light), "{light} of 4000");
 
     let balance = Balance::RoundRobin;
     let turn = |random| Pick {
@@ -500,6 +504,21 @@ mod properties {
                 for name in 0..5 {
                     for link in links(&directory, &key(name)) {
                         prop_assert!(model.offers(link, name), "{link} does not serve s{name}");
+                    }
+                    // And of those, who may be called and fits: whatever the balance.
+                    let Some(slot) = directory.find(&key(name)) else {
+                        continue;
+                    };
+                    for (random, balance) in (0..6).zip([
+                        Balance::Random,
+                        Balance::RoundRobin,
+                        Balance::LeastLoaded,
+                    ].into_iter().cycle()) {
+                        let by = Pick { endpoint: Endpoint("uuid:1,ip:a"), balance, random };
+                        if let Some(picked) = slot.pick(by, |it| it.link % 3 != 0) {
+                            prop_assert!(model.offers(picked.link, name));
+                            prop_assert!(picked.link % 3 != 0 && picked.app.uuid == "1");
+                        }
                     }
                 }
             }

@@ -178,7 +178,7 @@ fn every_fault_is_reached() {
     let deep = [0x79; 40];
     assert_eq!(decode(&deep), Err("it is too deep or too large"));
     let mut wide = hex("5849 000fffff");
-    wide.extend([b'N'; 0xF_FFFF]);
+    wide.extend(vec![b'N'; 0xF_FFFF]);
     assert_eq!(decode(&wide), Err("it is too deep or too large"));
 }
 
