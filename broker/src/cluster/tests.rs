@@ -145,6 +145,7 @@ async fn clients_are_told_of_the_brokers_and_of_changes() {
 #[tokio::test]
 async fn who_calls_providers_directly_is_told_where_they_are() {
     let world = World::new(&[]).await;
+    world.brokers.set(Lists::default());
     let asks = |app: &mut AppMetadata| {
         sdk(app);
         app.p2p_services = vec!["g!shop.Orders:1".into()];

@@ -95,6 +95,7 @@ fn calls_as_the_tools_of_others_write_them() {
         java.extend_from_slice(route.as_bytes());
         java.extend_from_slice(b"\xFA\x00\x00\x01\xA6");
         assert_eq!(BinaryRouting::of_text(route).encode()[..8], java[4..12]);
+        let mut callers = Vec::new();
         for (introduction, metadata) in [
             (rsc, text.to_vec()),
             (rsc, with_endpoint.to_vec()),
@@ -115,6 +116,7 @@ fn calls_as_the_tools_of_others_write_them() {
                     .unwrap()
                     .is_some()
             );
+            callers.push(caller);
         }
     });
 }

@@ -155,6 +155,7 @@ fn more_events_than_are_read_are_dropped_and_counted() {
 fn events_are_pushed_to_who_bears_them() {
     run(async {
         let world = World::new();
+        let mut peers = Vec::new();
         for (uuid, says, bears) in [
             ("u-1", r#""sdk":"Alibaba-RSocket-1.1.6/1.0.0""#, true),
             ("u-2", r#""sdk":"Kin-RSocket-0.1""#, true),
@@ -173,6 +174,7 @@ fn events_are_pushed_to_who_bears_them() {
                 };
                 assert_eq!(push.metadata, b"{}");
             }
+            peers.push(peer);
         }
     });
 }

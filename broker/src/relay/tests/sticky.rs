@@ -49,6 +49,15 @@ impl Two {
         at
     }
 
+    /// Time passes, and everybody lives.
+    async fn pass(&mut self, caller: &mut Peer, seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        let [one, two] = &mut self.apps;
+        for peer in [caller, one, two] {
+            peer.keepalive().await;
+        }
+    }
+
     fn rest(&self, at: usize, status: Status) {
         let directory = &self.world.plane.directory;
         let instance = directory.instance(&format!("uuid-of-{at}")).unwrap();
@@ -109,12 +118,10 @@ fn it_ends_when_the_caller_does_not_call() {
         let mut caller = two.world.caller().await;
         let first = two.call(&mut caller, 1, &sticky("s.S.a")).await;
         for stream in [3, 5, 7] {
-            tokio::time::advance(Duration::from_secs(50)).await;
-            caller.keepalive().await;
+            two.pass(&mut caller, 50).await;
             assert_eq!(two.call(&mut caller, stream, &sticky("s.S.a")).await, first);
         }
-        tokio::time::advance(Duration::from_secs(61)).await;
-        caller.keepalive().await;
+        two.pass(&mut caller, 61).await;
         assert_eq!(two.call(&mut caller, 9, &sticky("s.S.a")).await, 1 - first);
     });
 }
