@@ -30,7 +30,7 @@ impl Desk {
         if let Some(slot) = directory.find(name).filter(|slot| !slot.is_builtin()) {
             let candidates = slot.candidates();
             let serving = candidates.iter().filter(|it| slot.has(it));
-            return Value::List(serving.map(|it| described(it)).collect());
+            return Value::List(serving.map(described).collect());
         }
         let mut instances = directory.instances();
         instances.retain(|instance| {

@@ -10,8 +10,8 @@ pub(super) enum Value {
     Bool(bool),
     Int(i64),
     Text(String),
-    List(Vec<Value>),
-    Map(BTreeMap<String, Value>),
+    List(Vec<Self>),
+    Map(BTreeMap<String, Self>),
     Object(Object),
 }
 

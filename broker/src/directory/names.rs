@@ -13,6 +13,7 @@ use super::Slot;
 /// Changing one leaves the others to their readers.
 const SHARDS: usize = 64;
 
+type ById<H> = HashMap<i32, Vec<Arc<Slot<H>>>, RandomState>;
 type Shard<H> = RwLock<HashMap<Box<str>, Arc<Slot<H>>, RandomState>>;
 
 /// Every slot, under its key and under its number. The table of the directory writes, one change
@@ -20,7 +21,7 @@ type Shard<H> = RwLock<HashMap<Box<str>, Arc<Slot<H>>, RandomState>>;
 pub(super) struct Names<H> {
     shards: Box<[Shard<H>]>,
     /// More than one slot where hashes collide.
-    by_id: RwLock<HashMap<i32, Vec<Arc<Slot<H>>>, RandomState>>,
+    by_id: RwLock<ById<H>>,
     hasher: RandomState,
 }
 

@@ -112,12 +112,9 @@ fn least_loaded<'c, H>(
     let mut least: Option<(&Arc<Instance<H>>, u64)> = None;
     for instance in among {
         let power = u64::from(instance.power());
-        let (held, so_far) = match least {
-            None => {
-                least = Some((instance, power));
-                continue;
-            }
-            Some(held) => held,
+        let Some((held, so_far)) = least else {
+            least = Some((instance, power));
+            continue;
         };
         match by_load(instance, held) {
             Ordering::Less => least = Some((instance, power)),

@@ -111,9 +111,11 @@ fn status_and_endpoint_come_first() {
 fn it_ends_when_the_caller_does_not_call() {
     run(async {
         let mut two = Two::new().await;
-        let mut routing = Routing::default();
-        routing.sticky = Duration::from_secs(60);
-        routing.balance = crate::directory::Balance::RoundRobin;
+        let routing = Routing {
+            sticky: Duration::from_secs(60),
+            balance: crate::directory::Balance::RoundRobin,
+            ..Routing::default()
+        };
         two.world.plane.set_routing(routing);
         let mut caller = two.world.caller().await;
         let first = two.call(&mut caller, 1, &sticky("s.S.a")).await;
