@@ -145,12 +145,13 @@ impl<H> Instance<H> {
         Load(self.clone())
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    /// Nothing may be sent to it any more.
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
     /// Whether it takes no new calls, whatever slots it is still in.
-    pub(super) fn is_away(&self) -> bool {
+    pub fn is_away(&self) -> bool {
         self.is_gone() || self.resting.load(Ordering::Acquire)
     }
 

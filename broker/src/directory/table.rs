@@ -52,8 +52,8 @@ struct Table<H> {
     by_uuid: HashMap<String, Arc<Instance<H>>>,
     /// Who offers each service; the slot's candidates follow.
     members: HashMap<Box<str>, Membership<H>>,
-    /// How many slots there are of each service, whatever group and version.
-    services: HashMap<Box<str>, usize>,
+    /// The groups and versions in which a service is offered, by its name.
+    services: HashMap<Box<str>, Vec<Service>>,
     dirty: HashSet<Box<str>>,
     next_generation: u64,
     closed: bool,
@@ -258,7 +258,8 @@ impl<H> Directory<H> {
             instances: vec![instance.clone()],
         };
         table.members.insert(key.as_ref().into(), membership);
-        *table.services.entry(service.service().into()).or_default() += 1;
+        let named = table.services.entry(service.service().into());
+        named.or_default().push(service.clone());
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -281,7 +282,7 @@ impl<H> Directory<H> {
             membership.slot.retire();
             self.names.leave(&membership.slot);
             table.members.remove(key.as_ref());
-            table.forget(service.service());
+            table.forget(service);
             table.dirty.remove(key.as_ref());
             self.generation.fetch_add(1, Ordering::Release);
         } else if now {
@@ -311,6 +312,14 @@ impl<H> Directory<H> {
     /// Whether anybody offers a service, in whatever group and version.
     pub fn is_offered(&self, service: &str) -> bool {
         self.lock().services.contains_key(service)
+    }
+
+    /// The groups and versions in which a service of this name is offered, in their order; at most so many.
+    pub fn offers(&self, name: &str, most: usize) -> Vec<Service> {
+        let mut offers = self.lock().services.get(name).cloned().unwrap_or_default();
+        offers.sort();
+        offers.truncate(most);
+        offers
     }
 
     /// The slot of a service id, if exactly one service has it.
@@ -361,6 +370,21 @@ impl<H> Directory<H> {
         services
     }
 
+    /// The groups and versions in which a service of this name is offered, in their order; at most so many. Looks at
+    /// every service there is.
+    pub fn offers(&self, name: &str, most: usize) -> Vec<Service> {
+        let table = self.lock();
+        let named = table.slots.values().map(|slot| &slot.service);
+        let mut offers: Vec<Service> = named
+            .filter(|service| service.service() == name)
+            .cloned()
+            .collect();
+        drop(table);
+        offers.sort();
+        offers.truncate(most);
+        offers
+    }
+
     /// Swaps the slots that changed. Returns how many.
     pub fn publish(&self) -> usize {
         self.lock().publish()
@@ -400,12 +424,12 @@ impl<H> Table<H> {
         held.is_some_and(|held| held.generation == instance.generation)
     }
 
-    /// One slot less of a service.
-    fn forget(&mut self, service: &str) {
-        if let Some(slots) = self.services.get_mut(service) {
-            *slots -= 1;
-            if *slots == 0 {
-                self.services.remove(service);
+    /// Nobody offers a service any more.
+    fn forget(&mut self, service: &Service) {
+        if let Some(named) = self.services.get_mut(service.service()) {
+            named.retain(|offered| offered != service);
+            if named.is_empty() {
+                self.services.remove(service.service());
             }
         }
     }

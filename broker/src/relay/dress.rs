@@ -11,6 +11,7 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    dispatch::Asked,
     handle::{Handle, LinkId},
     introduction::MetadataKind,
     link::Link,
@@ -55,26 +56,24 @@ impl Caller {
 
 impl Link {
     /// The metadata that an instance is to read, if it is not what the caller wrote. `rewritten` is what
-    /// a plugin made of it; `whole`: all of it has arrived.
+    /// a plugin made of it.
     pub(super) fn dressed(
         &self,
         to: &Instance<Arc<Handle>>,
-        interaction: Interaction,
         rewritten: Option<Bytes>,
-        metadata: &[u8],
-        whole: bool,
+        request: &Asked<'_>,
     ) -> Result<Option<Bytes>, Refusal> {
         let client = &to.app.client;
         if !client.builtin && !client.wants_encoding {
             return Ok(rewritten);
         }
-        let before = rewritten.as_deref().unwrap_or(metadata);
-        let encoding = self.encoding.filter(|_| whole);
+        let before = rewritten.as_deref().unwrap_or(request.metadata);
+        let encoding = self.encoding.filter(|_| request.whole);
         let dressed = match (client.builtin, encoding, self.metadata_kind) {
             (true, encoding, kind) => self.introduced(before, encoding, kind),
             // The archived broker leaves channels as they are.
             (false, Some(encoding), MetadataKind::Composite)
-                if interaction != Interaction::Channel && !has_encoding(before) =>
+                if request.interaction != Interaction::Channel && !has_encoding(before) =>
             {
                 let data_encoding = Some(EntryMime::WellKnown(encoding));
                 Edit {

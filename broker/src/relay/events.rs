@@ -65,10 +65,14 @@ impl Link {
                 let who = &self.me.principal;
                 let may = self.plane.check_publish(who, &services);
                 may.map_err(|refusal| refusal.text())?;
-                let exposed = directory.expose(instance, services);
+                let exposed = directory.expose(instance, services.clone());
                 exposed.map_err(|error: RegisterError| error.to_string())?;
+                self.plane.tell_registered(instance, &services);
             }
-            AppEvent::Hidden(services) => directory.conceal(instance, &services),
+            AppEvent::Hidden(services) => {
+                directory.conceal(instance, &services);
+                self.plane.tell_concealed(instance, &services);
+            }
             AppEvent::Ports(ports) => {
                 let ports: Ports = ports.into_iter().collect();
                 directory.set_ports(instance, ports);

@@ -13,7 +13,7 @@ use jackfield_rsocket::{
     wire::Setup,
 };
 
-use super::{deadline::now, refusal::Refusal};
+use super::{deadline::now, refusal::Refusal, vouching::Vouched};
 use crate::{
     directory::{App, Client},
     identity::Principal,
@@ -49,7 +49,6 @@ impl MetadataKind {
 }
 
 /// What the broker keeps of a SETUP.
-#[derive(Debug)]
 pub(super) struct Introduced {
     pub(super) keepalive: KeepaliveTimer,
     pub(super) metadata_kind: MetadataKind,
@@ -64,14 +63,16 @@ pub(super) struct Introduced {
     pub(super) principal: Arc<Principal>,
     /// How data is encoded when a request does not say.
     pub(super) encoding: Option<Mime>,
+    /// How to ask again who it is, if a plugin said so.
+    pub(super) vouched: Option<Vouched>,
 }
 
 /// The entries of a SETUP that are for the broker. They are found before it is known who sends
 /// them, and read after that: strangers are told nothing about what is wrong with theirs.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    app: Option<Bytes>,
-    registry: Option<Bytes>,
+    pub(super) app: Option<Bytes>,
+    pub(super) registry: Option<Bytes>,
     pub(super) auth: Option<Bytes>,
 }
 
@@ -153,6 +154,7 @@ pub(super) fn introduce(
             .ok()
             .and_then(Mime::from_name),
         principal,
+        vouched: None,
     })
 }
 

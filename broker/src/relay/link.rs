@@ -38,6 +38,7 @@ use super::{
     bucket::Bucket,
     deadline::{SWEEP, now},
     ending::{Ended, Ending},
+    errand::Errand,
     events::EVENTS_PER_SECOND,
     handle::Handle,
     introduction::{Introduced, MetadataKind},
@@ -46,6 +47,7 @@ use super::{
     plane::Plane,
     random::Random,
     routes::Routes,
+    speaking::Speakers,
     splice::Splice,
     sticky::Sticky,
     waiting::Held,
@@ -71,9 +73,17 @@ pub(super) struct Link {
     pub(super) routes: Routes,
     pub(super) metadata_kind: MetadataKind,
     pub(super) app_name: Arc<str>,
+    /// Where the peer is seen, as text for plugins; empty inside the process.
+    pub(super) address: Box<str>,
     pub(super) instance: Option<Arc<Instance<Arc<Handle>>>>,
     /// Whose request is being decided, when it is not the connection's own.
     pub(super) on_behalf: Option<Arc<Principal>>,
+    /// Asks again who the peer is.
+    pub(super) renewal: Option<Errand>,
+    /// Whom its requests are known to speak for.
+    pub(super) speakers: Speakers,
+    /// How often plugins were asked about that.
+    pub(super) words: u64,
     /// When what the peer showed in SETUP ends.
     pub(super) expires: Option<Instant>,
     pub(super) random: Random,
@@ -145,9 +155,16 @@ impl Link {
         me.set_barred(lease);
         let mut link = Self {
             on_behalf: None,
+            renewal: None,
+            speakers: Speakers::default(),
+            words: 0,
             expires: None,
             random: Random::new(me.id),
             line: Line::new(io, session),
+            address: me
+                .remote
+                .map_or_else(String::new, |ip| ip.to_string())
+                .into(),
             me,
             plane,
             permits: if lease {
@@ -180,7 +197,8 @@ impl Link {
             timer_at: now,
             sweep_at: now + SWEEP,
         };
-        link.expires = link.expiry();
+        let expires = link.me.principal.expires;
+        link.expires = expires.and_then(|expires| link.moment_of(expires));
         link
     }
 

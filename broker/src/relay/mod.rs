@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to `pause` |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
-//! | socket writer | 128 KiB and one frame | the outbox waits |
+//! | socket writer | 64 KiB and one frame | the outbox waits |
 //! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | events that a connection pushes | 2000 per second, 256 KiB each | dropped and counted |
@@ -24,6 +24,7 @@
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512, 256 KiB of keys | begins anew |
 //! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
+//! | requests held on purpose | `held-requests`, `held-bytes`, `held-time`, of all links together | REJECTED |
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is refused |
 //! | arrivals at a thread | 1024 | the listener waits |
@@ -43,8 +44,11 @@ mod departure;
 mod dispatch;
 mod dress;
 mod ending;
+mod errand;
 mod events;
+mod faults;
 mod handle;
+mod holding;
 mod inbound;
 mod introduction;
 mod item;
@@ -55,6 +59,7 @@ mod links;
 mod metrics;
 mod outbound;
 mod outbox;
+mod pick;
 mod plane;
 mod pressure;
 mod random;
@@ -65,10 +70,13 @@ mod routes;
 mod routing;
 mod sessions;
 mod shaper;
+mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
+mod tidings;
 mod verdict;
+mod vouching;
 mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
@@ -94,25 +102,13 @@ use accept::Arrival;
 use plane::Plane;
 
 use crate::{
-    chain::{Capability, Chains, Hook, Offer},
+    chain::{Chains, Happening},
     directory::{self, Instance},
     identity::{Identity, Principal},
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
 pub type Directory = directory::Directory<Arc<Handle>>;
-
-/// The hooks that the data plane calls, and what it lets plugins do.
-pub const OFFER: Offer = Offer {
-    hooks: &[Hook::RoutingFilter],
-    capabilities: &[
-        Capability::Log,
-        Capability::Metrics,
-        Capability::Kv,
-        Capability::Clock,
-        Capability::Random,
-    ],
-};
 
 /// Connections on their way to one thread.
 const ARRIVALS_MAX: usize = 1024;
@@ -171,9 +167,18 @@ impl Relay {
 
     /// Takes over a connection to a part of the broker, which is trusted.
     pub async fn attach(&self, io: FrameIo) -> io::Result<()> {
+        self.attach_as(io, Principal::broker()).await
+    }
+
+    /// The same for a plugin's own calls: the access rules hold for it, and no plugin is asked about them.
+    pub async fn attach_plugin(&self, io: FrameIo, plugin: &str) -> io::Result<()> {
+        self.attach_as(io, Principal::plugin(plugin)).await
+    }
+
+    async fn attach_as(&self, io: FrameIo, principal: Principal) -> io::Result<()> {
         let refused = |_| io::Error::other("the broker takes no connections now");
         let admission = self.plane.links.admit(None).map_err(refused)?;
-        let arrival = Arrival::Memory(io, admission, Some(Arc::new(Principal::broker())));
+        let arrival = Arrival::Memory(io, admission, Some(Arc::new(principal)));
         self.threads[0]
             .send(arrival)
             .await
@@ -208,6 +213,8 @@ impl Relay {
             .metrics
             .parked
             .set(i64::try_from(parked).unwrap_or(i64::MAX));
+        let (requests, bytes) = self.plane.holding.held();
+        self.plane.metrics.held(requests, bytes);
     }
 
     /// From now on this much is given up for want of memory.
@@ -242,7 +249,12 @@ impl Relay {
     /// Takes no new connections and requests, closes each link after its last stream, and all of
     /// them at the end of `grace`. Returns how many calls were cut.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.plane.links.drain(grace).await
+        let chains = &self.plane.chains;
+        let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
+        chains.tell(|| Happening::DrainBegan { seconds });
+        let cut = self.plane.links.drain(grace).await;
+        chains.tell(|| Happening::DrainEnded);
+        cut
     }
 }
 

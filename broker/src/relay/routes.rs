@@ -1,7 +1,7 @@
 //! Decide once, remember: what a link knows about a route after its first request.
 //!
 //! The key is the exact bytes of entries 0x7E and 0x50, and the interaction. Remembered are the
-//! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
+//! service's slot, the parsed route, metric handles, and plugins' verdicts and plans that asked for it. Never
 //! the instance: that is picked for each call.
 //!
 //! A route is good for the generations of chain, routing and rules it was made under, and until its slot is
@@ -13,7 +13,7 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::HashMap,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
 
 use super::{access::Access, handle::Handle, metrics::CallMetrics, plane::Generations};
 use crate::{
-    chain::{Rewrite, Verdict},
+    chain::{Plans, Rewrite, Verdict},
     directory::{Balance, Slot},
 };
 
@@ -32,7 +32,6 @@ const ROUTES_MAX: usize = 512;
 const KEYS_MAX: usize = 256 * 1024;
 
 /// Where calls of a route may go.
-#[derive(Clone)]
 pub(super) struct Choice {
     pub(super) slot: Arc<Slot<Arc<Handle>>>,
     pub(super) endpoint: Box<str>,
@@ -40,6 +39,13 @@ pub(super) struct Choice {
     pub(super) access: Access,
     /// The caller wants its calls of the service to go to one instance.
     pub(super) sticky: bool,
+    /// Whether plugins may want something to go wrong, and whether they choose the instance.
+    pub(super) disturbed: bool,
+    pub(super) selected: bool,
+    /// What a plugin made of the route to get here.
+    pub(super) change: Option<Rewrite>,
+    /// What may go wrong, if that holds for every request that comes here by this route.
+    pub(super) plans: OnceLock<Plans>,
 }
 
 impl std::fmt::Debug for Choice {
@@ -67,8 +73,10 @@ pub(super) struct Route {
     pub(super) timeout: Option<Duration>,
     /// The service was found by the name that the route says first: who else comes makes no difference.
     pub(super) by_name: bool,
-    /// Whether any plugin is to be asked.
+    /// Whether any routing filter is to be asked.
     pub(super) concerned: bool,
+    /// What one request may spend in plugins.
+    pub(super) chain_deadline: Duration,
     /// A verdict that holds for every request of the route.
     pub(super) verdict: OnceCell<Verdict>,
     /// Where rewrites that were seen lead.

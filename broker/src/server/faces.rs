@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     admin::{Admin, Faces, Handles, PluginDeed, PluginLoad, Readiness, Token},
-    chain::{Beside, Chains, LoadErrors, Loader, NewVersion, OperationError, Operations},
+    chain::{
+        Beside, Chains, Happening, LoadErrors, Loader, NewVersion, OperationError, Operations,
+    },
     config::{HostPort, Loaded, parse_duration},
     relay::{Directory, Relay},
     scrape::{Parts, Scraper},
@@ -74,15 +76,18 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     )?;
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
+    let (acting, draining) = (chains.clone(), chains.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
     let running = Arc::clone(&config);
     let plugin = move |plugin: &str, deed| {
         let operations = Operations::new(Arc::clone(&loader));
-        act(&operations, plugin, deed, || {
+        let what = name_of(&deed);
+        let acted = act(&operations, plugin, deed, || {
             loader.load(&running.load().config.plugins)
-        })
-        .map_err(|error| error.to_string())
+        });
+        tell_deed(&acting, what, plugin, acted.is_ok());
+        acted.map_err(|error| error.to_string())
     };
     Ok(Handles {
         metrics: Box::new(move || {
@@ -107,6 +112,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         }),
         drain: Box::new(move |grace| {
             let grace = grace.map(parse_duration).transpose()?;
+            tell_deed(&draining, "drain", "", true);
             // Full: a drain is on its way already.
             let _ = drain.try_send(grace);
             Ok(())
@@ -116,6 +122,27 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
 
 /// The admin API knows one operator: whoever has the token.
 const WHO: &str = "admin";
+
+fn tell_deed(chains: &Chains, what: &str, subject: &str, done: bool) {
+    chains.tell(|| Happening::OperatorActed {
+        who: WHO.to_owned(),
+        what: what.to_owned(),
+        subject: subject.to_owned(),
+        done,
+    });
+}
+
+const fn name_of(deed: &PluginDeed) -> &'static str {
+    match deed {
+        PluginDeed::Load(_) => "plugin load",
+        PluginDeed::Reload => "plugin reload",
+        PluginDeed::Enable => "plugin enable",
+        PluginDeed::Disable => "plugin disable",
+        PluginDeed::Promote => "plugin promote",
+        PluginDeed::Rollback(_) => "plugin rollback",
+        PluginDeed::Reset => "plugin reset",
+    }
+}
 
 fn act(
     operations: &Operations,

@@ -6,13 +6,17 @@ mod departure;
 mod drain;
 mod dress;
 mod events;
+mod faults;
 mod flow;
 mod lease;
 mod limits;
 mod memory;
+mod plugins;
 mod refusals;
 mod resume;
+mod selection;
 mod size;
+mod speaking;
 mod sticky;
 mod streams;
 
@@ -41,6 +45,7 @@ use crate::{
 /// A data plane of one thread: the test's own.
 struct World {
     plane: Arc<Plane>,
+    registry: prometheus::Registry,
 }
 
 impl World {
@@ -50,6 +55,12 @@ impl World {
 
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
         Self::with_auth(change, identity::Config::default())
+    }
+
+    fn with_routing(change: impl FnOnce(&mut Limits), routing: Routing) -> Self {
+        let world = Self::with(change);
+        world.plane.set_routing(routing);
+        world
     }
 
     fn with_auth(change: impl FnOnce(&mut Limits), auth: identity::Config) -> Self {
@@ -66,6 +77,7 @@ impl World {
         );
         Self {
             plane: Arc::new(plane),
+            registry,
         }
     }
 
