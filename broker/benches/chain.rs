@@ -83,6 +83,7 @@ fn chain(file: &std::path::Path, plugins: usize) -> (Arc<Chains>, Loader) {
         outbound: Default::default(),
         mode: Mode::Live,
         sha256: None,
+        signed_by: None,
         settings: serde_json::Value::Null,
     };
     let config = ChainConfig {

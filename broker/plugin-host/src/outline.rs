@@ -6,7 +6,7 @@
 use serde::Serialize;
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
 
-use crate::{Digest, PluginError};
+use crate::{Digest, PluginError, schema};
 
 /// The WIT package of the contract.
 pub const PACKAGE: &str = "jackfield:plugin";
@@ -117,6 +117,8 @@ pub struct Outline {
     pub hooks: Vec<Hook>,
     /// What it must be granted.
     pub capabilities: Vec<Capability>,
+    /// What its settings look like, when it says so.
+    pub settings_schema: Option<serde_json::Value>,
 }
 
 impl Outline {
@@ -124,7 +126,12 @@ impl Outline {
     pub fn read(bytes: &[u8]) -> Result<Self, PluginError> {
         let size = bytes.len() as u64;
         Self::check_size(size)?;
-        let (imports, exports) = outermost_names(bytes)?;
+        let Surface {
+            imports,
+            exports,
+            schema,
+        } = Surface::read(bytes)?;
+        let schema = schema.map(schema::parse).transpose();
         let mut versions: Vec<String> = imports
             .iter()
             .chain(&exports)
@@ -153,6 +160,7 @@ impl Outline {
             imports,
             exports,
             versions,
+            settings_schema: schema.map_err(PluginError::Mismatch)?,
         })
     }
 
@@ -198,6 +206,17 @@ impl Outline {
             true => Ok(()),
             false => Err(PluginError::MissingExport(interface(LIFECYCLE))),
         }
+    }
+
+    /// Whether settings are as its schema says, when it has one.
+    pub(crate) fn check_settings(&self, json: &str) -> Result<(), PluginError> {
+        let Some(schema) = &self.settings_schema else {
+            return Ok(());
+        };
+        let settings: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| PluginError::Refused(format!("they are not JSON: {error}")))?;
+        schema::check(schema, &settings)
+            .map_err(|schema::Unfit { path, what }| PluginError::Setting { path, what })
     }
 
     /// Whether everything it needs is granted.
@@ -246,33 +265,49 @@ fn ours(name: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('@').unwrap_or((rest, "no version")))
 }
 
-fn outermost_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(not_a_component)? {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
-                return Err(PluginError::CoreModule);
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    imports.push(import.map_err(not_a_component)?.name.name.to_owned());
+/// What is seen of a component from outside.
+#[derive(Default)]
+struct Surface<'a> {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// From the component, or from a module inside it: compilers leave it there.
+    schema: Option<&'a [u8]>,
+}
+
+impl<'a> Surface<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, PluginError> {
+        let mut this = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(not_a_component)? {
+                Payload::Version {
+                    encoding: Encoding::Module,
+                    ..
+                } if depth == 0 => {
+                    return Err(PluginError::CoreModule);
                 }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    exports.push(export.map_err(not_a_component)?.name.name.to_owned());
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        let import = import.map_err(not_a_component)?;
+                        this.imports.push(import.name.name.to_owned());
+                    }
                 }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        let export = export.map_err(not_a_component)?;
+                        this.exports.push(export.name.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) if section.name() == schema::SECTION => {
+                    this.schema = Some(section.data());
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(this)
     }
-    Ok((imports, exports))
 }
 
 fn not_a_component(error: impl ToString) -> PluginError {

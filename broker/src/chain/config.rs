@@ -45,6 +45,8 @@ pub struct PluginConfig {
     pub mode: Mode,
     /// Pins the component: anything else is refused.
     pub sha256: Option<[u8; 32]>,
+    /// The minisign key that must have signed the component, in Base64.
+    pub signed_by: Option<String>,
     /// Handed to the plugin as JSON, as it is.
     pub settings: serde_json::Value,
 }

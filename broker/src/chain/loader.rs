@@ -3,19 +3,19 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jackfield_plugin_host::{
     Cache, CompileLimits, Compiler, Engine, Generation, Happening, Hook, HostCalls, Kv, Limits,
-    Outline, Plugin, PluginError, Settings,
+    Plugin, PluginError, Settings,
 };
 
 use super::{
-    Chain, ChainConfig, Chains, Mode, OperationError, Override, PluginConfig, PluginView, Source,
-    builtin,
+    Chain, ChainConfig, Chains, Component, Mode, OperationError, Override, PluginConfig,
+    PluginView, Source, builtin,
     life::{Components, Overrides},
     slow::{Outside, Pool, Threads},
     slow_hooks::Observer,
@@ -346,31 +346,32 @@ impl Loader {
             let absent = || PluginError::Unavailable("has no version that is kept".into());
             kept.ok_or_else(absent)?.read(digest)
         };
-        let bytes = match held.and_then(|held| held.digest.as_deref()) {
+        let component = match held.and_then(|held| held.digest.as_deref()) {
             Some(digest) => of_digest(digest)?,
             None => read(&config.source)?,
         };
-        let stage = self.stage(config, &bytes, compiler, threads)?;
+        let stage = self.stage(config, &component, compiler, threads)?;
         if let Some(kept) = kept {
-            kept.keep(&bytes)?;
+            kept.keep(&component)?;
         }
         let Some(trial) = held.and_then(|held| held.trial.as_ref()) else {
             return Ok(stage);
         };
-        let bytes = of_digest(&trial.digest)?;
-        let beside = self.stage(config, &bytes, compiler, threads)?;
+        let component = of_digest(&trial.digest)?;
+        let beside = self.stage(config, &component, compiler, threads)?;
         Ok(stage.with_trial(beside, trial.share, &self.chains.metrics))
     }
 
     fn stage(
         &self,
         config: &PluginConfig,
-        bytes: &[u8],
+        component: &Component,
         compiler: &Compiler,
         threads: usize,
     ) -> Result<Stage, PluginError> {
-        check_pin(config, bytes)?;
-        let plugin = Plugin::load(&self.engine, compiler, bytes, &config.allow)?;
+        check_pin(config, &component.bytes)?;
+        component.check(config.signed_by.as_deref())?;
+        let plugin = Plugin::load(&self.engine, compiler, &component.bytes, &config.allow)?;
         let name: Arc<str> = config.name.as_str().into();
         let settings = Settings {
             name: Arc::clone(&name),
@@ -429,18 +430,14 @@ fn whole(fault: PluginError) -> LoadErrors {
     }])
 }
 
-fn read(source: &Source) -> Result<Vec<u8>, PluginError> {
+fn read(source: &Source) -> Result<Component, PluginError> {
     match source {
-        Source::File(path) => {
-            let io = |source| PluginError::Io {
-                what: "cannot be read".into(),
-                source,
-            };
-            Outline::check_size(fs::metadata(path).map_err(io)?.len())?;
-            fs::read(path).map_err(io)
-        }
-        Source::Builtin(name) => builtin::component(name).map(<[u8]>::to_vec).ok_or_else(|| {
-            let why = match builtin::is_left_out(name) {
+        Source::File(path) => Component::read(path),
+        Source::Builtin(name) => {
+            builtin::component(name)
+                .map(|bytes| bytes.to_vec().into())
+                .ok_or_else(|| {
+                    let why = match builtin::is_left_out(name) {
                 true => "was not embedded when this program was built, for want of a Wasm target; \
                          run scripts/setup-wasm.sh and build again"
                     .to_owned(),
@@ -449,8 +446,9 @@ fn read(source: &Source) -> Result<Vec<u8>, PluginError> {
                     builtin::names().collect::<Vec<_>>().join(", ")
                 ),
             };
-            PluginError::Unavailable(why)
-        }),
+                    PluginError::Unavailable(why)
+                })
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     chain::{
         Capability, ChainConfig, FailurePolicy, Mode, Outbound, PluginConfig, SlowConfig, Source,
+        is_public_key,
     },
     directory::ServicePattern,
 };
@@ -85,6 +86,7 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
         },
         mode: section.choice("mode", &modes, &[]).unwrap_or(Mode::Live),
         sha256: section.read("sha256", digest).map(|placed| placed.value),
+        signed_by: section.read("signed-by", key).map(|placed| placed.value),
         settings: checked_settings(section),
     })
 }
@@ -193,6 +195,13 @@ fn http_hosts(section: &Section<'_>) -> Vec<(String, u16)> {
         }
     }
     hosts
+}
+
+fn key(text: &str) -> Result<String, String> {
+    match is_public_key(text) {
+        true => Ok(text.to_owned()),
+        false => Err("write the public key that `minisign -G` prints, which begins with RW".into()),
+    }
 }
 
 fn digest(text: &str) -> Result<[u8; 32], String> {

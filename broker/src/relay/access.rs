@@ -6,6 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use jackfield_rsocket::{
     metadata::{Composite, Mime, Route, RoutingEntries, Service, Target},
     wire::Setup,
@@ -129,11 +130,12 @@ impl Link {
         }
     }
 
-    /// Notes on whose behalf a request is made: entry 0x7C of its own metadata, if that counts here.
-    pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<(), Refusal> {
+    /// Notes on whose behalf a request is made: entry 0x7C of its own metadata, if that counts here. Gives the entry when
+    /// plugins have to be asked.
+    pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<Option<Bytes>, Refusal> {
         self.on_behalf = None;
         if !self.plane.identity.is_per_request() {
-            return Ok(());
+            return Ok(None);
         }
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {
             Refusal::BadMetadata(error.to_string())
@@ -141,12 +143,19 @@ impl Link {
         for entry in Composite::new(metadata) {
             let entry = entry.map_err(bad)?;
             if entry.is(Mime::AUTHENTICATION) {
+                let chain = self.plane.chains.load();
+                if chain.authenticates() {
+                    let generation = chain.generation();
+                    self.on_behalf = self.speakers.find(entry.content, generation, self.now);
+                    let unknown = self.on_behalf.is_none();
+                    return Ok(unknown.then(|| Bytes::copy_from_slice(entry.content)));
+                }
                 let caller = self.plane.identity.of_request(entry.content);
                 self.on_behalf = Some(caller.map_err(|_| Refusal::RequestNotAuthenticated)?);
-                return Ok(());
+                return Ok(None);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// By our clock that only goes forward; none: never.

@@ -117,9 +117,10 @@ impl Link {
                 Splice::Far(far) if far.message.overdue(now, assembly) => {
                     Some((id, Refusal::MessageUnfinished))
                 }
-                Splice::Waiting(waiting) if now >= waiting.deadline => {
-                    Some((id, Refusal::MetadataTooLong))
-                }
+                Splice::Waiting(waiting) if now >= waiting.deadline => match waiting.asking {
+                    None => Some((id, Refusal::MetadataTooLong)),
+                    Some(_) => Some((id, Refusal::RequestNotAuthenticated)),
+                },
                 _ => None,
             })
             .collect();

@@ -9,7 +9,7 @@ use jackfield_rsocket::{
 
 use super::{
     dispatch::{Asked, Way},
-    faults::{Trouble, hold_told},
+    faults::{Trouble, go_alone},
     handle::Handle,
     inbound::{place, tell_credit},
     item::{Cargo, Item, Opening, Part, Returned},
@@ -46,10 +46,11 @@ impl Link {
     pub(super) fn near_end(
         &mut self,
         id: StreamId,
-        way: &Way,
+        way: &mut Way,
         request: &Asked<'_>,
     ) -> Result<(Box<Near>, Picked), Refusal> {
         let picked = self.pick_first(way, request)?;
+        way.metadata = self.dressed(&picked.to, way.metadata.take(), request)?;
         let silent = request.interaction == Interaction::FireAndForget;
         let single = !request.interaction.has_credit();
         let fault = way.fault.as_ref();
@@ -79,14 +80,17 @@ impl Link {
     ) {
         let around = (&*self.plane, &self.me, self.now);
         let (ticket, left, more) = match (whole, self.connection.get_mut(id)) {
-            (Some(Splice::Near(near)), _) => match hold_told(near, parcel, fault, around) {
-                Ok(None) => return,
-                Ok(Some((near, parcel))) => {
+            (Some(Splice::Near(mut near)), _) => match near.hold(parcel, fault, around) {
+                Ok(None) => return go_alone(near, &self.me, self.now),
+                Ok(Some(parcel)) => {
                     let ticket = near.ticket.clone();
                     near.finish(Outcome::Ok, self.now);
                     (ticket, Ok(Some(parcel)), 0)
                 }
-                Err(refusal) => return self.plane.refused(&refusal, &self.me),
+                Err(refusal) => {
+                    near.cancel(refusal.outcome(), self.now);
+                    return self.plane.refused(&refusal, &self.me);
+                }
             },
             (None, Some(Splice::Near(near))) => {
                 let granted = parcel.cargo.request.initial_n;

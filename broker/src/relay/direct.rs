@@ -92,10 +92,11 @@ impl Link {
         let instance = self.plane.directory.instance(uuid).ok_or_else(unknown)?;
         let service = Service::new("", SERVICE, "").map_err(|_| bad())?;
         let choice = Arc::new(Choice {
-            slot: Arc::new(Slot::of_one(service, instance)),
+            slot: Arc::new(Slot::apart(&service, &instance)),
             endpoint: Box::default(),
             balance: Balance::default(),
             access: Access::Anyone,
+            sticky: false,
             disturbed: false,
             selected: false,
             change: None,
@@ -108,6 +109,7 @@ impl Link {
             metrics: self.plane.metrics.call(SERVICE, interaction),
             // Whoever asks gives it up himself.
             timeout: None,
+            by_name: false,
             concerned: false,
             chain_deadline: Duration::ZERO,
             verdict: OnceCell::new(),
@@ -119,6 +121,7 @@ impl Link {
             metadata: Some(Bytes::copy_from_slice(header)),
             fault: None,
             left: Duration::ZERO,
+            chain: self.plane.chains.load(),
         }))
     }
 

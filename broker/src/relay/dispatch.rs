@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use jackfield_rsocket::{
-    metadata::{RoutingEntries, Scan},
+    metadata::{self, RoutingEntries, Scan, Service},
     wire::{Interaction, Payload, Request, StreamId},
 };
 
@@ -18,6 +19,7 @@ use super::{
     introduction::MetadataKind,
     item::{Cargo, RequestPart},
     link::Link,
+    plane::Generations,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
     splice::Splice,
@@ -25,7 +27,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    chain::{Fault, Rewrite},
+    chain::{Chain, Fault, Rewrite},
     directory::{Balance, Slot},
 };
 
@@ -37,6 +39,10 @@ const ROUTING_MAX: usize = 64 * 1024;
 /// Where a request goes.
 pub(super) enum Decided {
     To(Way),
+    /// Plugins have to say first whose it is.
+    Unknown {
+        credentials: Bytes,
+    },
     /// A plugin answered in the responder's place.
     Answered {
         route: Rc<Route>,
@@ -57,12 +63,16 @@ pub(super) struct Way {
     pub(super) fault: Option<Fault>,
     /// Of the chain's deadline, for the selectors.
     pub(super) left: Duration,
+    /// The one generation that this decision sees.
+    pub(super) chain: Guard<Arc<Chain>>,
 }
 
 /// What a request is, when its metadata is whole.
 pub(super) struct Asked<'m> {
     pub(super) interaction: Interaction,
     pub(super) metadata: &'m [u8],
+    /// All of the metadata is here.
+    pub(super) whole: bool,
     /// Fragments of it are still to come.
     pub(super) partial: bool,
 }
@@ -99,13 +109,14 @@ impl Link {
             }
         };
         let started = decided.and_then(|decided| match decided {
-            Decided::To(way) => {
+            Decided::To(mut way) => {
                 let asked = Asked {
                     interaction: request.interaction,
                     metadata,
+                    whole,
                     partial: request.follows,
                 };
-                let (near, picked) = self.near_end(id, &way, &asked)?;
+                let (near, picked) = self.near_end(id, &mut way, &asked)?;
                 let (part, more) = match &way.metadata {
                     Some(metadata) => part.with_metadata(metadata, request.data, self.frame_max()),
                     None => (part, None),
@@ -118,6 +129,16 @@ impl Link {
                 let whole = self.connection.accept(id, request, Splice::Near(near));
                 self.depart(id, whole, parcel, way.fault.as_ref(), 0);
                 Ok(())
+            }
+            Decided::Unknown { credentials } => {
+                let waiting = Box::new(Waiting::asking(part, metadata, &self.held, self.now));
+                let whole = self
+                    .connection
+                    .accept(id, request, Splice::Waiting(waiting));
+                match whole {
+                    Some(Splice::Waiting(waiting)) => self.ask_of(id, *waiting, credentials),
+                    _ => self.ask_at(id, credentials, !request.follows),
+                }
             }
             Decided::Answered {
                 route,
@@ -161,14 +182,27 @@ impl Link {
             let what = format!("routing entries of {len} bytes, at most {ROUTING_MAX}");
             return Err(Refusal::BadMetadata(what));
         }
-        let generations = self.plane.generations();
-        self.note_caller(metadata)?;
+        match self.note_caller(metadata)? {
+            Some(credentials) => Ok(Decided::Unknown { credentials }),
+            None => self.decide_for(metadata, entries, interaction),
+        }
+    }
+
+    /// When it is known whose request it is.
+    pub(super) fn decide_for(
+        &mut self,
+        metadata: &[u8],
+        entries: &RoutingEntries<'_>,
+        interaction: Interaction,
+    ) -> Result<Decided, Refusal> {
+        let chain = self.plane.chains.load();
+        let generations = self.plane.generations(&chain);
         let known = self.routes.find(entries, interaction, generations);
         let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
             None if self.is_for_the_broker(entries) => return Ok(Decided::Heard),
             None => {
-                let route = Rc::new(self.resolve(entries, interaction)?);
+                let route = Rc::new(self.resolve(entries, interaction, (&chain, generations))?);
                 if self.on_behalf.is_none() {
                     self.routes.remember(&route);
                 }
@@ -185,12 +219,12 @@ impl Link {
             let verdict = match route.verdict.get() {
                 Some(verdict) => verdict.clone(),
                 None => {
-                    let (verdict, rest) = self.ask_chain(&route, &asked);
+                    let (verdict, rest) = self.ask_chain(&chain, &route, &asked);
                     left = Some(rest);
                     verdict
                 }
             };
-            match self.obey_verdict(&route, verdict, metadata)? {
+            match self.obey_verdict(&chain, &route, verdict, metadata)? {
                 Obeyed::Goes(choice, metadata) => way = Some((choice, metadata)),
                 Obeyed::Answered { metadata, data } => {
                     return Ok(Decided::Answered {
@@ -208,6 +242,7 @@ impl Link {
             choice,
             metadata: new_metadata,
             fault: None,
+            chain,
         };
         if way.choice.disturbed {
             self.disturb(&mut way, &asked)?;
@@ -219,22 +254,25 @@ impl Link {
         &self,
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
+        (chain, made_under): (&Chain, Generations),
     ) -> Result<Route, Refusal> {
-        let bad = |error: jackfield_rsocket::metadata::MetadataError| {
-            Refusal::BadMetadata(error.to_string())
-        };
-        let made_under = self.plane.generations();
+        let bad = |error: metadata::MetadataError| Refusal::BadMetadata(error.to_string());
         let target = entries.target().map_err(bad)?;
         self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
+        let mut by_name = false;
         let (name, slot) = match (target.route, target.binary) {
             (Some(route), _) => {
                 // `com.example.Orders` may be a method of `com.example`, or a service.
                 let whole = route.whole();
-                match (directory.find(&route.key()), directory.find(&whole.key())) {
-                    (Some(slot), _) => (Name::of(&route), slot),
-                    (None, Some(slot)) => (Name::of(&whole), slot),
-                    (None, None) => {
+                let first = directory.find(&route.key());
+                by_name = first.is_some();
+                match first.or_else(|| self.unpublished(&route)) {
+                    Some(slot) => (Name::of(&route), slot),
+                    None if let Some(slot) = directory.find(&whole.key()) => {
+                        (Name::of(&whole), slot)
+                    }
+                    None => {
                         let key = route.key().chars().take(SERVICE_TOLD_MAX).collect();
                         return Err(Refusal::UnknownService(key));
                     }
@@ -257,17 +295,18 @@ impl Link {
             (None, None) => return Err(Refusal::NoRoute),
         };
         let routing = self.plane.routing.load();
-        let chain = self.plane.chains.load();
         Ok(Route {
             made_under,
             metrics: self.plane.metrics.call(&name.service, interaction),
             timeout: routing.value.timeout(&name.service),
+            by_name,
             concerned: self.asks_plugins() && chain.concerns(&name.service),
             chain_deadline: chain.deadline(),
             choice: Arc::new(self.choice(
+                chain,
                 slot,
                 (&name.service, &name.method),
-                name.endpoint.clone(),
+                (name.endpoint.clone(), name.sticky),
                 routing.value.balance(&name.service),
                 None,
             )),
@@ -277,21 +316,37 @@ impl Link {
         })
     }
 
+    /// What one application answers without having published it: parts of the broker may ask it for that by its uuid.
+    fn unpublished(&self, route: &metadata::Route<'_>) -> Option<Arc<Slot<Arc<Handle>>>> {
+        let uuid = route.endpoint.strip_prefix("uuid:")?;
+        if !self.me.principal.is_broker() {
+            return None;
+        }
+        let instance = self.plane.directory.instance(uuid)?;
+        let service = Service::new(route.group, route.service, route.version).ok()?;
+        Some(Arc::new(Slot::apart(&service, &instance)))
+    }
+
     /// `change` is what a plugin made of the route to get there.
     pub(super) fn choice(
         &self,
+        chain: &Chain,
         slot: Arc<Slot<Arc<Handle>>>,
         (service, method): (&str, &str),
-        endpoint: Box<str>,
+        (endpoint, sticky): (Box<str>, bool),
         balance: Balance,
         change: Option<&Rewrite>,
     ) -> Choice {
-        let chain = self.plane.chains.load();
         let asks = self.asks_plugins();
         Choice {
             access: self.access(service, method),
+            // A part of the broker is one, whatever endpoint is asked for.
+            endpoint: match slot.is_builtin() {
+                true => Box::default(),
+                false => endpoint,
+            },
+            sticky,
             slot,
-            endpoint,
             balance,
             disturbed: asks && chain.disturbs(service),
             selected: asks && chain.selects(service),
@@ -339,7 +394,7 @@ impl Link {
 }
 
 impl Name {
-    fn of(route: &jackfield_rsocket::metadata::Route<'_>) -> Self {
+    fn of(route: &metadata::Route<'_>) -> Self {
         Self {
             group: route.group.into(),
             service: route.service.into(),

@@ -47,8 +47,8 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Held {
     share: Share,
-    /// None: a black hole.
-    parcel: Option<Parcel>,
+    /// It, and when it goes on; none: a black hole.
+    parcel: Option<(Parcel, Instant)>,
     _reminder: Option<Errand>,
 }
 
@@ -137,7 +137,7 @@ impl Near {
         let Some(Trouble::Held(held)) = self.trouble.as_deref_mut() else {
             return Ok(Some(part));
         };
-        if let Some(parcel) = &mut held.parcel {
+        if let Some((parcel, _)) = &mut held.parcel {
             held.share.take(part.pinned)?;
             parcel.fragments.push(part);
         }
@@ -157,10 +157,11 @@ impl Near {
                 holding.admits_time(*delay)?;
                 let share = holding.admit(parcel.bytes())?;
                 plane.metrics.fault("delay");
+                let when = now + *delay;
                 Held {
                     share,
-                    parcel: Some(parcel),
-                    _reminder: Some(remind(now + *delay, me, &self.ticket)),
+                    parcel: Some((parcel, when)),
+                    _reminder: Some(remind(when, me, &self.ticket)),
                 }
             }
             Some(Fault::BlackHole) => {
@@ -181,36 +182,23 @@ impl Near {
     }
 }
 
-/// Keeps a fire-and-forget that is whole and departs later, or never: its caller knows no more of it. Gives it back when
-/// it departs now.
-pub(super) fn hold_told(
-    near: Box<Near>,
-    parcel: Parcel,
-    fault: Option<&Fault>,
-    (plane, me, now): (&Plane, &Arc<Handle>, Instant),
-) -> Result<Option<(Box<Near>, Parcel)>, Refusal> {
-    match fault {
-        Some(Fault::Delay(delay)) => {
-            plane.holding.admits_time(*delay)?;
-            let share = plane.holding.admit(parcel.bytes())?;
-            let (me, when) = (me.clone(), now + *delay);
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep_until(when.into()).await;
-                drop(share);
-                let ticket = near.ticket.clone();
-                near.finish(Outcome::Ok, super::deadline::now());
-                // Nobody can be told that it did not fit.
-                let _ = hand_over(&me, &ticket, parcel);
-            });
-            plane.metrics.fault("delay");
-        }
-        Some(Fault::BlackHole) => {
-            near.finish(Outcome::Ok, now);
-            plane.metrics.fault("black_hole");
-        }
-        _ => return Ok(Some((near, parcel))),
-    }
-    Ok(None)
+/// A fire-and-forget that is whole and held has no stream any more: it goes its way without one.
+pub(super) fn go_alone(mut near: Box<Near>, me: &Arc<Handle>, now: Instant) {
+    let Some(Trouble::Held(held)) = near.trouble.take().map(|trouble| *trouble) else {
+        return near.finish(Outcome::Ok, now);
+    };
+    let Some((parcel, when)) = held.parcel else {
+        return near.finish(Outcome::Ok, now);
+    };
+    let (me, share) = (me.clone(), held.share);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep_until(when.into()).await;
+        drop(share);
+        let ticket = near.ticket.clone();
+        near.finish(Outcome::Ok, super::deadline::now());
+        // Nobody can be told that it did not fit.
+        let _ = hand_over(&me, &ticket, parcel);
+    });
 }
 
 impl Link {
@@ -237,7 +225,7 @@ impl Link {
         let Some(Trouble::Held(held)) = near.trouble.take().map(|trouble| *trouble) else {
             return;
         };
-        let Some(mut parcel) = held.parcel else {
+        let Some((mut parcel, _)) = held.parcel else {
             return;
         };
         let ticket = near.ticket.clone();

@@ -10,6 +10,7 @@ use jackfield_rsocket::{
 
 use super::{
     ending::Ending,
+    faults::go_alone,
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
     link::Link,
@@ -40,7 +41,8 @@ impl Link {
             }
         };
         match self.connection.handle(frame) {
-            Event::Ignored | Event::MetadataPush { .. } => {}
+            Event::Ignored => {}
+            Event::MetadataPush { metadata } => self.on_push(metadata),
             Event::Payload {
                 id,
                 owner,
@@ -66,7 +68,7 @@ impl Link {
                     Owner::Ended(Splice::Waiting(waiting)) => {
                         self.on_waiting_ended(id, *waiting, &payload, body);
                     }
-                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(*near, body, part),
+                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(near, body, part),
                     Owner::Ended(Splice::Far(mut far)) => {
                         match far.forward(&self.me, body, part, limit) {
                             Ok(()) => far.finish(),
@@ -170,8 +172,9 @@ impl Link {
     }
 
     /// The last fragment of a fire-and-forget, or of a channel whose replies ended before.
-    fn on_near_ended(&self, mut near: Near, body: Part, part: Fragment) {
+    fn on_near_ended(&self, mut near: Box<Near>, body: Part, part: Fragment) {
         match near.forward(&self.me, body, part, (self.plane.limits.message, self.now)) {
+            Ok(()) if near.is_held() => go_alone(near, &self.me, self.now),
             Ok(()) => near.finish(Outcome::Ok, self.now),
             Err(refusal) => {
                 self.plane.cut(&refusal);

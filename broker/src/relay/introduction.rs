@@ -15,13 +15,11 @@ use jackfield_rsocket::{
 
 use super::{deadline::now, direct::DIRECT, refusal::Refusal, vouching::Vouched};
 use crate::{
-    directory::{App, SCRAPE_ONLY},
+    directory::{App, Client, SCRAPE_ONLY},
     identity::{Kind, Principal},
 };
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
-/// Services of one application. Registering takes the directory's lock, so it must stay short.
-const SERVICES_MAX: usize = 1024;
 /// Metadata of one SETUP, in bytes.
 const SETUP_METADATA_MAX: usize = 256 * 1024;
 /// What some clients send when they have no uuid.
@@ -66,6 +64,8 @@ pub(super) struct Introduced {
     /// The session may be resumed.
     pub(super) token: Option<Token>,
     pub(super) principal: Arc<Principal>,
+    /// How data is encoded when a request does not say.
+    pub(super) encoding: Option<Mime>,
     /// How to ask again who it is, if a plugin said so.
     pub(super) vouched: Option<Vouched>,
 }
@@ -142,13 +142,6 @@ pub(super) fn introduce(
     let services = registry
         .map(|registry| registry.published)
         .unwrap_or_default();
-    if services.len() > SERVICES_MAX {
-        let what = format!(
-            "{} services, at most {SERVICES_MAX} are taken",
-            services.len()
-        );
-        return Err(Refusal::BadApplication(what));
-    }
     // A lone registry registers: a person with any client needs no more than that.
     let app = match (claimed, services.is_empty(), seen.scrape_only) {
         (None, true, None) => None,
@@ -168,6 +161,9 @@ pub(super) fn introduce(
         services,
         lease: setup.lease,
         token,
+        encoding: std::str::from_utf8(setup.data_mime)
+            .ok()
+            .and_then(Mime::from_name),
         principal,
         vouched: None,
     })
@@ -183,6 +179,7 @@ fn app_of(claimed: AppMetadata, principal: &Principal, seen: Seen<'_>) -> Result
         remote, transport, ..
     } = seen;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let client = client_of(&claimed, principal);
     let uuid = given(claimed.uuid).filter(|uuid| uuid != NIL_UUID);
     let uuid = uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     if uuid.len() > 128 || uuid.chars().any(char::is_control) {
@@ -216,7 +213,26 @@ fn app_of(claimed: AppMetadata, principal: &Principal, seen: Seen<'_>) -> Result
         metadata: metadata.chain(own).collect(),
         owner: principal.key(),
         connected_at_ms: connected_at.as_millis() as u64,
+        client,
     })
+}
+
+/// What is known of the client library.
+fn client_of(claimed: &AppMetadata, principal: &Principal) -> Client {
+    let sdk = claimed.sdk.as_deref().unwrap_or_default();
+    let alibaba = sdk.starts_with("Alibaba-RSocket");
+    let asks = claimed.metadata.get("push").is_some_and(|push| push == "1");
+    let port = |(port, scheme): (&String, &String)| Some((port.parse().ok()?, scheme.clone()));
+    let service = |text: &String| Service::parse(text).ok();
+    Client {
+        builtin: principal.is_broker(),
+        bears_push: alibaba || sdk.starts_with("Kin-RSocket") || asks,
+        wants_encoding: alibaba,
+        internet: claimed.topology.as_deref() == Some("internet"),
+        brokers: claimed.brokers.clone(),
+        p2p: claimed.p2p_services.iter().filter_map(service).collect(),
+        ports: claimed.rsocket_ports.iter().filter_map(port).collect(),
+    }
 }
 
 /// What the broker itself says of an application, where it can be asked for as an endpoint: the

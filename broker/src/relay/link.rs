@@ -29,6 +29,7 @@ use jackfield_rsocket::{
         lease::{Grant, Permits},
         resume::Session,
     },
+    metadata::Mime,
     net::{FrameIo, wake_behind_others},
 };
 use tokio::time::Sleep;
@@ -38,6 +39,7 @@ use super::{
     deadline::{SWEEP, now},
     ending::{Ended, Ending},
     errand::Errand,
+    events::EVENTS_PER_SECOND,
     handle::Handle,
     introduction::{Introduced, MetadataKind},
     item::Item,
@@ -45,7 +47,9 @@ use super::{
     plane::Plane,
     random::Random,
     routes::Routes,
+    speaking::Speakers,
     splice::Splice,
+    sticky::Sticky,
     waiting::Held,
 };
 use crate::{directory::Instance, identity::Principal};
@@ -76,6 +80,10 @@ pub(super) struct Link {
     pub(super) on_behalf: Option<Arc<Principal>>,
     /// Asks again who the peer is.
     pub(super) renewal: Option<Errand>,
+    /// Whom its requests are known to speak for.
+    pub(super) speakers: Speakers,
+    /// How often plugins were asked about that.
+    pub(super) words: u64,
     /// When what the peer showed in SETUP ends.
     pub(super) expires: Option<Instant>,
     pub(super) random: Random,
@@ -87,6 +95,11 @@ pub(super) struct Link {
     /// What requests with metadata in pieces hold.
     pub(super) held: Held,
     pub(super) told: Bucket,
+    /// Events that the peer may push.
+    pub(super) events: Bucket,
+    pub(super) sticky: Sticky,
+    /// How the peer encodes data when it does not say.
+    pub(super) encoding: Option<Mime>,
     /// What the peer lets us start.
     pub(super) permits: Permits,
     /// What we let the peer start, if it asked for leases.
@@ -143,6 +156,8 @@ impl Link {
         let mut link = Self {
             on_behalf: None,
             renewal: None,
+            speakers: Speakers::default(),
+            words: 0,
             expires: None,
             random: Random::new(me.id),
             line: Line::new(io, session),
@@ -169,6 +184,9 @@ impl Link {
             pause: None,
             held: Held::new(&limits),
             told: Bucket::new(told_per_second, now),
+            events: Bucket::new(EVENTS_PER_SECOND, now),
+            sticky: Sticky::default(),
+            encoding: introduced.encoding,
             parked_until: None,
             weighed: None,
             ending: None,

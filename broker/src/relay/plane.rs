@@ -18,7 +18,10 @@ use super::{
     routing::Routing,
     sessions::Sessions,
 };
-use crate::{chain::Chains, identity::Identity};
+use crate::{
+    chain::{Chain, Chains},
+    identity::Identity,
+};
 
 pub(super) struct Plane {
     pub(super) directory: Arc<Directory>,
@@ -42,12 +45,24 @@ pub(super) struct Versioned {
 }
 
 /// What a remembered route depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Generations {
     directory: u64,
     chain: u64,
     rules: u64,
     routing: u64,
+}
+
+impl Generations {
+    /// Whether the same services are there.
+    pub(super) fn same_names(self, other: Self) -> bool {
+        self.directory == other.directory
+    }
+
+    /// Whether the same is done with them.
+    pub(super) fn same_rules(self, other: Self) -> bool {
+        (self.chain, self.rules, self.routing) == (other.chain, other.rules, other.routing)
+    }
 }
 
 impl Plane {
@@ -79,10 +94,11 @@ impl Plane {
         }
     }
 
-    pub(super) fn generations(&self) -> Generations {
+    /// As they are now, and the chain of the decision at hand.
+    pub(super) fn generations(&self, chain: &Chain) -> Generations {
         Generations {
             directory: self.directory.generation(),
-            chain: self.chains.generation(),
+            chain: chain.generation(),
             rules: self.identity.generation(),
             routing: self.routing_generation.load(Ordering::Acquire),
         }

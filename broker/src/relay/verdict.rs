@@ -13,12 +13,12 @@ use super::{
     routes::{Choice, Route},
 };
 use crate::{
-    chain::{self, Fault, Rewrite, Verdict},
+    chain::{self, Chain, Fault, Rewrite, Verdict},
     identity::Kind,
 };
 
 /// Header, credit and metadata length of the longest request's first frame.
-const METADATA_OVERHEAD: usize = 13;
+pub(super) const METADATA_OVERHEAD: usize = 13;
 
 /// What a verdict comes to, unless it is a refusal.
 pub(super) enum Obeyed {
@@ -39,10 +39,15 @@ impl Link {
     }
 
     /// The verdict, and what it left of the chain's deadline.
-    pub(super) fn ask_chain(&self, route: &Route, request: &Asked<'_>) -> (Verdict, Duration) {
+    pub(super) fn ask_chain(
+        &self,
+        chain: &Chain,
+        route: &Route,
+        request: &Asked<'_>,
+    ) -> (Verdict, Duration) {
         let facts = self.facts();
         let shown = self.shown(&route.name, request, &facts);
-        let decision = self.plane.chains.load().on_request(&shown);
+        let decision = chain.on_request(&shown);
         if decision.remember {
             // Somebody else cannot have set it: the link has one task.
             let _ = route.verdict.set(decision.verdict.clone());
@@ -58,8 +63,7 @@ impl Link {
             None => {
                 let facts = self.facts();
                 let shown = self.shown(&way.route.name, request, &facts);
-                let chain = self.plane.chains.load();
-                let disturbance = chain.disturb(&shown, choice.change.as_ref(), way.left);
+                let disturbance = way.chain.disturb(&shown, choice.change.as_ref(), way.left);
                 let disturbance =
                     disturbance.map_err(|plugin| Refusal::PluginFailed(plugin.to_string()))?;
                 way.left = disturbance.left;
@@ -81,6 +85,7 @@ impl Link {
 
     pub(super) fn obey_verdict(
         &mut self,
+        chain: &Chain,
         route: &Rc<Route>,
         verdict: Verdict,
         metadata: &[u8],
@@ -98,7 +103,7 @@ impl Link {
                 return Ok(Obeyed::Answered { metadata, data });
             }
             Verdict::Rewrite(rewrite) => {
-                let Some(choice) = self.rewritten(route, &rewrite) else {
+                let Some(choice) = self.rewritten(chain, route, &rewrite) else {
                     return Err(Refusal::UnknownService(route.name.key_with(&rewrite)));
                 };
                 Some((choice, self.edited(route, &rewrite, metadata)?))
@@ -106,7 +111,7 @@ impl Link {
             Verdict::Split(split) => match split.dice(self.random.next()) {
                 None => None,
                 // A share for which nobody is there stays with the service that was asked for.
-                Some(rewrite) => match self.rewritten(route, rewrite) {
+                Some(rewrite) => match self.rewritten(chain, route, rewrite) {
                     None => None,
                     Some(choice) => Some((choice, self.edited(route, rewrite, metadata)?)),
                 },
@@ -117,7 +122,7 @@ impl Link {
     }
 
     /// Where a rewrite leads; none if nobody is there.
-    pub(super) fn rewritten(&self, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
+    fn rewritten(&self, chain: &Chain, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
         let mut known = route.rewrites.borrow_mut();
         if let Some((_, choice)) = known.iter().find(|(known, _)| known == rewrite) {
             return choice.clone();
@@ -132,9 +137,10 @@ impl Link {
             let method = rewrite.method.as_deref().unwrap_or(&route.name.method);
             let service = rewrite.service.as_deref().unwrap_or(&route.name.service);
             Arc::new(self.choice(
+                chain,
                 slot,
                 (service, method),
-                endpoint,
+                (endpoint, route.choice.sticky),
                 route.choice.balance,
                 Some(rewrite),
             ))

@@ -143,7 +143,7 @@ fn applicant(entries: &Entries, shown: Credentials<'_>, transport: &str) -> Appl
 }
 
 /// The content of entry 0x7C; none if it cannot be read.
-fn credential(content: &[u8]) -> Option<Credential> {
+pub(super) fn credential(content: &[u8]) -> Option<Credential> {
     Some(match Auth::decode(content).ok()? {
         Auth::Bearer(token) => Credential::Bearer(token.to_owned()),
         Auth::Simple { username, password } => Credential::Simple {
@@ -160,7 +160,7 @@ fn credential(content: &[u8]) -> Option<Credential> {
     })
 }
 
-fn voucher(said: Said) -> Voucher {
+pub(super) fn voucher(said: Said) -> Voucher {
     let rights = |rights: Rights| {
         let given = [
             (rights.call, Right::Call),

@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
     engine::Part as Fragment,
-    metadata::Scan,
+    metadata::{RoutingEntries, Scan},
     wire::{Payload, StreamId},
 };
 
@@ -23,6 +23,7 @@ use super::{
     link::Link,
     pick::Picked,
     refusal::Refusal,
+    speaking::Asking,
     splice::Splice,
 };
 use crate::chain::Fault;
@@ -57,6 +58,8 @@ pub(super) struct Waiting {
     pub(super) metadata: BytesMut,
     /// Credit the requester granted meanwhile.
     pub(super) credit: u32,
+    /// The metadata is whole, and plugins are asked whose it is.
+    pub(super) asking: Option<Asking>,
     share: Share,
 }
 
@@ -98,17 +101,40 @@ impl Waiting {
         };
         share.take(request.pinned)?;
         Ok(Self {
+            share,
+            ..Self::asking(request, metadata, held, now)
+        })
+    }
+
+    /// One whose metadata is whole: what it holds is counted elsewhere.
+    pub(super) fn asking(request: RequestPart, metadata: &[u8], held: &Held, now: Instant) -> Self {
+        Self {
             request,
             deadline: now + held.wait_max,
             fragments: Vec::new(),
             metadata: BytesMut::from(metadata),
             credit: 0,
-            share,
-        })
+            asking: None,
+            share: Share {
+                held: held.clone(),
+                bytes: 0,
+            },
+        }
+    }
+
+    /// What it keeps in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let fragments = self.fragments.iter().map(|part| part.pinned);
+        self.request.pinned + self.metadata.len() + fragments.sum::<usize>()
     }
 
     /// Takes one more fragment, whose metadata part is given apart.
     pub(super) fn push(&mut self, part: Part, metadata: Option<&[u8]>) -> Result<(), Refusal> {
+        if let Some(asking) = &mut self.asking {
+            asking.share.take(part.pinned)?;
+            self.fragments.push(part);
+            return Ok(());
+        }
         self.share.take(part.pinned)?;
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
@@ -153,6 +179,14 @@ impl Link {
         let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
         let interaction = waiting.request.interaction;
         let pushed = waiting.push(part, payload.metadata);
+        if let Some(asking) = &mut waiting.asking {
+            asking.last |= last;
+            if let Err(refusal) = pushed {
+                self.connection.forget(id);
+                self.refuse_new(id, interaction, &refusal);
+            }
+            return;
+        }
         let metadata = waiting.metadata.clone().freeze();
         let decided = match (pushed, self.scan(&metadata, whole)) {
             (Ok(()), Ok(Scan::NeedMore)) => return,
@@ -176,42 +210,58 @@ impl Link {
         part: Part,
     ) {
         let interaction = waiting.request.interaction;
-        let pushed = waiting.push(part, payload.metadata);
-        let metadata = waiting.metadata.clone().freeze();
-        let decided = pushed.and_then(|()| match self.scan(&metadata, true)? {
-            Scan::Found(entries) => self.decide(&metadata, &entries, interaction),
-            Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
-        });
-        let started = decided.and_then(|decided| {
-            if let Decided::Heard = decided {
-                return Err(in_pieces());
-            }
-            let Decided::To(way) = decided else {
-                return Ok(());
-            };
-            let asked = Asked {
-                interaction,
-                metadata: &metadata,
-                partial: false,
-            };
-            let (near, picked) = self.near_end(id, &way, &asked)?;
-            let (parcel, fault) = waiting.parcel(way, picked);
-            self.depart(id, Some(Splice::Near(near)), parcel, fault.as_ref(), 0);
-            Ok(())
+        let started = waiting.push(part, payload.metadata).and_then(|()| {
+            self.start_told(id, waiting, |link, metadata, entries| {
+                link.decide(metadata, entries, interaction)
+            })
         });
         if let Err(refusal) = started {
             self.refuse_new(id, interaction, &refusal);
         }
     }
 
-    fn start_waiting(
+    /// Sends a fire-and-forget that is whole where it is decided.
+    pub(super) fn start_told(
+        &mut self,
+        id: StreamId,
+        waiting: Waiting,
+        decide: impl FnOnce(&mut Self, &[u8], &RoutingEntries<'_>) -> Result<Decided, Refusal>,
+    ) -> Result<(), Refusal> {
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = match self.scan(&metadata, true)? {
+            Scan::Found(entries) => decide(self, &metadata, &entries)?,
+            Scan::NotFound | Scan::NeedMore => return Err(Refusal::NoRoute),
+        };
+        let mut way = match decided {
+            Decided::To(way) => way,
+            Decided::Unknown { credentials } => {
+                return self.ask_of(id, waiting, credentials);
+            }
+            // Nobody waits for it.
+            Decided::Answered { .. } => return Ok(()),
+            Decided::Heard => return Err(in_pieces()),
+        };
+        let asked = Asked {
+            interaction: waiting.request.interaction,
+            metadata: &metadata,
+            whole: true,
+            partial: false,
+        };
+        let (near, picked) = self.near_end(id, &mut way, &asked)?;
+        let (parcel, fault) = waiting.parcel(way, picked);
+        self.depart(id, Some(Splice::Near(near)), parcel, fault.as_ref(), 0);
+        Ok(())
+    }
+
+    pub(super) fn start_waiting(
         &mut self,
         id: StreamId,
         decided: Decided,
         (metadata, last): (&[u8], bool),
     ) -> Result<(), Refusal> {
-        let way = match decided {
+        let mut way = match decided {
             Decided::To(way) => way,
+            Decided::Unknown { credentials } => return self.ask_at(id, credentials, last),
             Decided::Answered {
                 route,
                 metadata,
@@ -229,9 +279,10 @@ impl Link {
         let asked = Asked {
             interaction: waiting.request.interaction,
             metadata,
+            whole: last,
             partial: !last,
         };
-        let (near, picked) = self.near_end(id, &way, &asked)?;
+        let (near, picked) = self.near_end(id, &mut way, &asked)?;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
         };

@@ -8,6 +8,10 @@ use jackfield_rsocket::metadata::{Route, Service};
 use super::{Unscraped, Why};
 use crate::chain::{self, App, Asking, Chains, Format, Header, Question, Scrape};
 
+/// The archived broker's client library answers for its metrics with this service, and never publishes it.
+const UNPUBLISHED: &str = "com.alibaba.rsocket.observability.MetricsService";
+const LIBRARY: &str = "Alibaba-RSocket";
+
 pub(super) struct Collectors {
     chains: Arc<Chains>,
     /// Each with the service it belongs to, as applications publish it.
@@ -64,7 +68,7 @@ impl Collectors {
                 Err(_) => {}
             }
         }
-        Ok(self.route(&app.services).map(|route| Way {
+        Ok(self.route(app).map(|route| Way {
             question: Question {
                 asking: Asking::RequestResponse,
                 header: Header::Route(route.to_owned()),
@@ -76,9 +80,13 @@ impl Collectors {
         }))
     }
 
-    /// The route of the configuration for who publishes these.
-    pub(super) fn route(&self, services: &[String]) -> Option<&str> {
-        let offers = |service: &str| services.iter().any(|offered| offered == service);
+    /// The route of the configuration whose service an application publishes.
+    pub(super) fn route(&self, app: &App) -> Option<&str> {
+        let library = app.sdk.starts_with(LIBRARY);
+        let offers = |service: &str| {
+            app.services.iter().any(|offered| offered == service)
+                || (library && service == UNPUBLISHED)
+        };
         let found = self.routes.iter().find(|(service, _)| offers(service));
         found.map(|(_, route)| route.as_str())
     }

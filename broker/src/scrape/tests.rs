@@ -48,6 +48,8 @@ pub(crate) fn view(uuid: &str) -> AppView {
         transport: "tcp",
         sdk: None,
         connected_at_ms: 0,
+        status: Default::default(),
+        power: 1,
         services: Vec::new(),
         metadata: BTreeMap::new(),
         in_flight: 0,

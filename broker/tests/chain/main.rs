@@ -81,6 +81,7 @@ impl Fixture {
             outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
+            signed_by: None,
             settings: serde_json::Value::Null,
         });
         self.config.plugins.last_mut().unwrap()

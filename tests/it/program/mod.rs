@@ -12,6 +12,7 @@ mod identity;
 mod kill;
 mod limits;
 mod memory;
+mod plugin_cli;
 mod reload;
 mod scraping;
 mod swap;
@@ -19,7 +20,7 @@ mod tls;
 
 use std::{future::Future, time::Duration};
 
-pub(crate) use self::admin::metrics;
+pub(crate) use self::admin::{exchange, metrics};
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {

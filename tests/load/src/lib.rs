@@ -11,6 +11,7 @@
 //! | `idle` | connections that say nothing, and what they cost a broker in memory |
 //! | `scrape` | what reading the metrics of applications costs a broker, and how long a page takes |
 //! | `harm` | what a disturbance does to the latency of others |
+//! | `registry` | many services, and what they cost a broker |
 //! | `gate` | the speed gate: rounds, ratios, verdict |
 //!
 //! Invariants
@@ -28,6 +29,7 @@ pub mod idle;
 mod load;
 mod nats;
 mod pending;
+mod registry;
 mod respond;
 pub mod scrape;
 mod serve;
@@ -38,6 +40,7 @@ mod wire;
 
 pub use cpu::{cpu_time, resident_bytes};
 pub use load::{Load, Pace, Running, Target};
+pub use registry::{Registered, Registering};
 pub use respond::{Attach, Respond, Responding};
 pub use stall::{Ending, Stall, StallReport};
 pub use tally::{Tally, Window};

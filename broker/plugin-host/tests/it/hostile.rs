@@ -384,3 +384,38 @@ fn a_probe_uses_an_instance_of_its_own() {
     assert!(it.generation.probe_on_request(&call()).is_ok());
     assert_eq!(it.generation.memory(), before, "and lets it go");
 }
+
+/// A component with a custom section, as `plugin build` leaves it.
+fn with_schema(schema: &str) -> Vec<u8> {
+    let mut bytes = Guest::new().component();
+    let name = b"jackfield:settings-schema";
+    let length = 1 + name.len() + schema.len();
+    assert!(length < 128, "its length is one byte");
+    bytes.extend([0, length as u8, name.len() as u8]);
+    bytes.extend([name, schema.as_bytes()].concat());
+    bytes
+}
+
+#[test]
+fn settings_are_checked_against_the_schema_before_the_guest_sees_them() {
+    // The settings are {"percent":30}, and the guest would take anything.
+    assert!(load_bytes(&with_schema(r#"{"required":["percent"]}"#), &[], 16 * PAGE).is_ok());
+    let bounded = with_schema(r#"{"properties":{"percent":{"maximum":9}}}"#);
+    let error = error(load_bytes(&bounded, &[], 16 * PAGE));
+    assert!(
+        matches!(&error, PluginError::Setting { path, .. } if path == &["percent"]),
+        "{error}"
+    );
+    let text = "refuses its settings: `percent` is 30, and must be at most 9";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_schema_that_cannot_be_checked_is_refused() {
+    let error = error(load_bytes(
+        &with_schema(r#"{"pattern":"a+"}"#),
+        &[],
+        16 * PAGE,
+    ));
+    assert!(error.to_string().contains("uses `pattern`"), "{error}");
+}

@@ -7,5 +7,6 @@ mod frozen;
 mod guests;
 mod host;
 mod hostile;
+mod hostile_hooks;
 mod hot_hooks;
 mod slow_hooks;

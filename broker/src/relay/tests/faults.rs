@@ -125,6 +125,29 @@ fn a_delayed_request_in_fragments_stays_in_order() {
     });
 }
 
+/// The end of its stream is not its own.
+#[test]
+fn a_delayed_fire_and_forget_in_fragments_goes_on_too() {
+    run(async {
+        for (fault, arrives) in [(delay(500), true), (BLACK_HOLE, false)] {
+            let (world, _plugins, mut echo, mut caller) = troubled(&fault).await;
+            let metadata = to(ROUTE);
+            let mut first = request(Interaction::FireAndForget, 0, &metadata);
+            first.follows = true;
+            caller.request(1, first).await;
+            caller.payload(1, "N", b"end").await;
+            echo.sees_nothing().await;
+            if arrives {
+                assert_eq!(echo.sees().await, seen(2, "FireAndForget n=0 hello+"));
+                assert_eq!(echo.sees().await, seen(2, "payload N end"));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            echo.sees_nothing().await;
+            assert_eq!(world.plane.holding.held(), (0, 0));
+        }
+    });
+}
+
 /// The instance is picked when the request comes; when that one has gone meanwhile another takes it.
 #[test]
 fn a_delayed_request_finds_another_instance() {

@@ -4,6 +4,8 @@
 mod admission;
 mod departure;
 mod drain;
+mod dress;
+mod events;
 mod faults;
 mod flow;
 mod lease;
@@ -14,6 +16,8 @@ mod refusals;
 mod resume;
 mod selection;
 mod size;
+mod speaking;
+mod sticky;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -41,6 +45,7 @@ use crate::{
 /// A data plane of one thread: the test's own.
 struct World {
     plane: Arc<Plane>,
+    registry: prometheus::Registry,
 }
 
 impl World {
@@ -72,6 +77,7 @@ impl World {
         );
         Self {
             plane: Arc::new(plane),
+            registry,
         }
     }
 

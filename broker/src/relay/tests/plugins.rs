@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use super::*;
 use crate::chain::{
-    Capability, ChainConfig, CompileWith, GuestCalls, Loader, Mode, PluginConfig, Source,
+    Capability, ChainConfig, CompileWith, FailurePolicy, GuestCalls, Loader, Mode, PluginConfig,
+    Source,
 };
 
 #[allow(
@@ -20,6 +21,7 @@ pub(super) use guests::Guest;
 /// The plugins of a world, and where they lie.
 pub(super) struct Plugins {
     folder: tempfile::TempDir,
+    registry: prometheus::Registry,
     loader: Loader,
     config: ChainConfig,
 }
@@ -29,6 +31,7 @@ impl Plugins {
         let folder = tempfile::tempdir().unwrap();
         let host = Arc::new(GuestCalls::new(&prometheus::Registry::new()).unwrap());
         Self {
+            registry: world.registry.clone(),
             loader: Loader::new(world.plane.chains.clone(), 1, CompileWith::Here, host),
             config: ChainConfig {
                 chaos: true,
@@ -65,6 +68,7 @@ impl Plugins {
             outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
+            signed_by: None,
             settings: serde_json::Value::Null,
         };
         change(&mut plugin);
@@ -78,7 +82,30 @@ impl Plugins {
         self.load();
     }
 
-    pub(super) fn load(&self) {
+    /// Whatever fails is gone without.
+    pub(super) fn open_on_failure(&mut self) {
+        for plugin in &mut self.config.plugins {
+            plugin.on_failure = Some(FailurePolicy::Open);
+        }
+        self.load();
+    }
+
+    /// Calls of a hook by what came of them.
+    pub(super) fn calls(&self, plugin: &str, hook: &str, outcome: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = { families.iter() }.find(|it| it.name() == "jackfield_plugin_calls_total");
+        let labels = [("plugin", plugin), ("hook", hook), ("outcome", outcome)];
+        let fits = |metric: &&prometheus::proto::Metric| {
+            labels.iter().all(|(name, value)| {
+                let mut there = metric.get_label().iter();
+                there.any(|label| label.name() == *name && label.value() == *value)
+            })
+        };
+        let metric = family.and_then(|family| family.get_metric().iter().find(fits));
+        metric.map_or(0, |metric| metric.get_counter().get_value() as u64)
+    }
+
+    fn load(&self) {
         self.loader.load(&self.config).unwrap();
     }
 

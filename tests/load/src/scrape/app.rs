@@ -39,7 +39,7 @@ impl App {
         let mut socket = TcpStream::connect(broker).await?;
         socket.set_nodelay(true)?;
         let mut out = Vec::new();
-        let metadata = frame::app_metadata_of("shop", &uuid, &["jackfield.Metrics".into()]);
+        let metadata = frame::app_metadata_as(&uuid, "shop", &["jackfield.Metrics".into()]);
         frame::put_setup_for(&mut out, &metadata, LIFETIME_MILLIS);
         frame::put_keepalive(&mut out, frame::RESPOND, b"");
         socket.write_all(&out).await?;
