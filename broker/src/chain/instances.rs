@@ -66,8 +66,8 @@ pub fn shown_app<H>(instance: &Instance<H>) -> App {
         transport: app.transport.to_owned(),
         sdk: app.sdk.clone().unwrap_or_default(),
         principal: owner.map_or_else(String::new, |(_, subject)| subject.to_owned()),
-        services: { instance.services().iter() }
-            .map(ToString::to_string)
+        services: { instance.services().into_iter() }
+            .map(|service| service.to_string())
             .collect(),
         metadata: { app.metadata.iter() }
             .map(|(key, value)| (key.clone(), value.clone()))

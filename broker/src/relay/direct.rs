@@ -102,8 +102,9 @@ impl Link {
             change: None,
             plans: OnceLock::new(),
         });
+        let chain = self.plane.chains.load();
         let route = Route {
-            made_under: self.plane.generations(),
+            made_under: self.plane.generations(&chain),
             name: Name::default(),
             choice: choice.clone(),
             metrics: self.plane.metrics.call(SERVICE, interaction),
@@ -121,7 +122,7 @@ impl Link {
             metadata: Some(Bytes::copy_from_slice(header)),
             fault: None,
             left: Duration::ZERO,
-            chain: self.plane.chains.load(),
+            chain,
         }))
     }
 

@@ -212,6 +212,7 @@ impl Link {
         let asked = Asked {
             interaction,
             metadata,
+            whole: true,
             partial: false,
         };
         let (mut left, mut way) = (None, None);

@@ -22,6 +22,7 @@ fn app(uuid: &str) -> App {
         metadata: Default::default(),
         connected_at_ms: 0,
         owner: None,
+        client: Default::default(),
     }
 }
 
