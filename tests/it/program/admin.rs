@@ -28,7 +28,7 @@ pub(super) fn admin(broker: &Broker, method: &str, path: &str, body: &str) -> Va
 }
 
 /// Sends a request as it is and reads to the end.
-pub(super) fn exchange(address: &str, request: &str) -> String {
+pub(crate) fn exchange(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the face accepts");
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
