@@ -22,7 +22,8 @@
 //! - Nothing on the request path locks, waits or allocates for plugins that are not asked.
 //! - Only a probe, off the data plane, closes an open circuit.
 //!
-//! Looks down at: `directory` (service patterns, candidates), `identity` (principals), `jackfield-plugin-host`. Looked at by: `relay`,
+//! Looks down at: `directory` (service patterns, candidates), `identity` (principals), `telemetry` (counters of each
+//! thread), `jackfield-plugin-host`. Looked at by: `relay`,
 //! `admin`, `server`.
 
 mod builtin;
