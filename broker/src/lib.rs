@@ -10,6 +10,7 @@
 //! config                file + environment + flags -> each room's checked config
 //! admin                 the two HTTP faces: operators; applications and Prometheus
 //! builtin               RSocket services the broker itself answers
+//! cluster               the other brokers, and what clients are told of them
 //! scrape                what applications measure, read for Prometheus over the connection they hold
 //! relay                 links, dispatch, splices: the data plane
 //! chain                 which plugin, in what order, what verdict   --> jackfield-plugin-host
@@ -18,8 +19,10 @@
 //! ```
 
 pub mod admin;
+pub mod builtin;
 pub mod chain;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod directory;
 pub mod identity;

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
@@ -22,7 +22,7 @@ pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     errors: PathBuf,
-    _stdin: ChildStdin,
+    stdin: ChildStdin,
 }
 
 impl Process {
@@ -50,7 +50,7 @@ impl Process {
             child,
             lines,
             errors,
-            _stdin: stdin,
+            stdin,
         }
     }
 
@@ -58,9 +58,24 @@ impl Process {
         self.child.id()
     }
 
+    /// Writes a line to its standard input.
+    pub(crate) fn say(&self, line: &str) {
+        let written = (&self.stdin).write_all(format!("{line}\n").as_bytes());
+        written.unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
+    }
+
     /// The first line for which `wanted` has an answer; other lines are passed over.
     pub(crate) fn expect<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(30);
+        self.expect_within(Duration::from_secs(30), what, wanted)
+    }
+
+    pub(crate) fn expect_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let end = Instant::now() + limit;
         let mut seen = Vec::new();
         loop {
             match self

@@ -53,6 +53,7 @@ impl World {
             group: "g".into(),
             service: "s".into(),
             version: "1".into(),
+            shares_id: false,
             id: 7,
             instances: vec!["u".into()],
         };

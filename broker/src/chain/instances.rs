@@ -46,7 +46,7 @@ impl<H> Candidates for Instances<'_, H> {
     }
 
     fn power(&self, index: usize) -> u32 {
-        self.0[index].app.power.max(1)
+        self.0[index].power()
     }
 
     fn in_flight(&self, index: usize) -> u32 {
@@ -105,6 +105,7 @@ mod tests {
             metadata: BTreeMap::from([("zone".into(), "eu".into())]),
             connected_at_ms: 0,
             owner: Some("user:shop:1".into()),
+            client: Default::default(),
         };
         let registered = directory
             .register(app, vec![Service::parse("g!a.B:1").unwrap()], ())
@@ -129,7 +130,7 @@ mod tests {
         let app = shown_app(&registered.instance);
         assert_eq!((&*app.address, &*app.ip), ("10.2.2.2", "10.1.1.1"));
         assert_eq!((&*app.principal, &*app.services[0]), ("shop:1", "g!a.B:1"));
-        let service = shown_service(&registered.instance.services()[0]);
+        let service = shown_service(registered.instance.services().first().unwrap());
         assert_eq!((&*service.group, &*service.name), ("g", "a.B"));
     }
 }

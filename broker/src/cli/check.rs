@@ -42,22 +42,17 @@ impl Check {
             .iter()
             .map(|file| file.display().to_string())
             .collect();
-        let without_effect = loaded.without_effect();
         if self.json {
             let answer = json!({
                 "ok": true,
                 "files": files,
                 "problems": [],
-                "without_effect": without_effect,
                 "advice": loaded.advice.iter().map(show_problem).collect::<Vec<_>>(),
             });
             return print_json(&answer);
         }
         for advice in loaded.advice.iter() {
             eprintln!("jackfield: {advice}");
-        }
-        for key in without_effect {
-            eprintln!("jackfield: {key} is good, and has no effect in this version");
         }
         match files.as_slice() {
             [] => print_text("ok: no file, the defaults hold"),

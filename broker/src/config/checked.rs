@@ -9,6 +9,7 @@ use jackfield_rsocket::engine::lease::LeasePolicy;
 
 use crate::{
     chain::ChainConfig,
+    cluster,
     directory::Balance,
     identity,
     relay::{Limits, Routing, ServiceRule},
@@ -67,10 +68,30 @@ pub struct AdminFace {
     pub hosts: Vec<String>,
 }
 
+impl Config {
+    /// The brokers that clients are told of, this one as its listeners say.
+    pub fn broker_lists(&self) -> cluster::Lists {
+        let own = |of: fn(&Listener) -> &Option<String>| {
+            self.listeners
+                .iter()
+                .filter_map(|it| of(it).clone())
+                .collect()
+        };
+        cluster::Lists {
+            inside: self.cluster.brokers.clone(),
+            outside: self.cluster.brokers_internet.clone(),
+            own_inside: own(|listener| &listener.advertise),
+            own_outside: own(|listener| &listener.advertise_internet),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// The brokers that clients are told of.
     pub brokers: Vec<String>,
+    /// The same, for clients outside the brokers' network.
+    pub brokers_internet: Vec<String>,
 }
 
 /// How much memory the process may use.
@@ -139,7 +160,7 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         memory: memory(reader),
         limits: limits(reader),
         routing: routing(reader),
-        cluster: cluster(reader),
+        cluster: brokers(reader),
         metrics: metrics::metrics(reader),
         plugins: plugins::check(reader, &node.data_dir),
         auth: auth::auth(reader),
@@ -380,6 +401,7 @@ fn routing(reader: &Reader<'_>) -> Routing {
     Routing {
         balance: balance(&section).unwrap_or(default.balance),
         timeout: section.duration("timeout").or(default.timeout),
+        sticky: section.duration("sticky").unwrap_or(default.sticky),
         services: reader
             .sections("routing.service")
             .iter()
@@ -388,14 +410,22 @@ fn routing(reader: &Reader<'_>) -> Routing {
     }
 }
 
-fn cluster(reader: &Reader<'_>) -> Cluster {
+fn brokers(reader: &Reader<'_>) -> Cluster {
     let section = reader.section("cluster");
-    let mut brokers = Vec::new();
-    for item in section.list("brokers").unwrap_or_default() {
-        match check_advertised(item.value) {
-            Ok(uri) => brokers.push(uri),
-            Err(todo) => reader.wrong(item.place, "cluster.brokers names no broker", todo),
-        }
+    let list = |key| {
+        let items = section.list(key).unwrap_or_default();
+        let read = |item: Placed<'_, &str>| match check_advertised(item.value) {
+            Ok(uri) => Some(uri),
+            Err(todo) => {
+                let what = format!("cluster.{key} names no broker");
+                reader.wrong(item.place, what, todo);
+                None
+            }
+        };
+        items.into_iter().filter_map(read).collect()
+    };
+    Cluster {
+        brokers: list("brokers"),
+        brokers_internet: list("brokers-internet"),
     }
-    Cluster { brokers }
 }

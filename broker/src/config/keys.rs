@@ -17,8 +17,6 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
     Now,
-    /// Checked and kept for a later version; in this one nobody is told.
-    Kept,
     /// Any table below this key is taken as it is.
     Free,
     /// Known, and refused: what to do instead.
@@ -33,7 +31,7 @@ pub enum Reload {
 }
 
 use Reload::{Live, Restart};
-use Support::{Free, Kept, Later, Now};
+use Support::{Free, Later, Now};
 
 const fn key(
     path: &'static str,
@@ -61,7 +59,8 @@ pub const KEYS: &[Key] = &[
     key("log.format", "\"auto\"", Now, Restart, "text, json, or auto: text on a terminal, json otherwise"),
 
     key("listen[].uri", "", Now, Restart, "where RSocket is accepted: tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:/PATH"),
-    key("listen[].advertise", "", Kept, Restart, "the URI that clients are told of; default: the listener's own"),
+    key("listen[].advertise", "", Now, Restart, "where clients find this listener: told to those that ask for the brokers"),
+    key("listen[].advertise-internet", "", Now, Restart, "the same, for clients outside the brokers' network"),
     key("listen[].mode", "", Now, Restart, "who may open a Unix socket, as octal permissions; default: \"0600\""),
     key("listen[].tls.cert", "", Now, Live, "the certificate of a tls or wss listener, those of its issuers behind it; PEM"),
     key("listen[].tls.key", "", Now, Live, "its private key; PEM, not encrypted"),
@@ -142,10 +141,12 @@ pub const KEYS: &[Key] = &[
     key("auth.rule[].role", "", Now, Live, "whom it is for: one of these roles"),
     key("auth.rule[].authority", "", Now, Live, "whom it is for: one of these authorities"),
 
-    key("cluster.brokers", "[]", Kept, Restart, "the brokers that clients are told of"),
+    key("cluster.brokers", "[]", Now, Live, "the brokers that clients are told of: URIs, this one's among them"),
+    key("cluster.brokers-internet", "[]", Now, Live, "the same, for clients outside the brokers' network"),
 
     key("routing.balance", "\"least-loaded\"", Now, Live, "random, round-robin or least-loaded"),
     key("routing.timeout", "\"30s\"", Now, Live, "request/response: whole reply; stream and channel: first frame"),
+    key("routing.sticky", "\"1h\"", Now, Live, "how long a sticky caller that does not call keeps its instance"),
     key("routing.idle-timeout", "", Later("leave it out: a stream may pause as long as its connection lives"), Live, "longest pause inside a stream"),
     key("routing.service[].match", "", Now, Live, "the services this rule is for: text or list, * crosses dots; the first rule that matches is used"),
     key("routing.service[].timeout", "", Now, Live, "instead of routing.timeout"),

@@ -95,11 +95,6 @@ impl Loaded {
         show::need_restart(&self.settings, &new.settings)
     }
 
-    /// The keys that were written, are good, and have no effect in this version.
-    pub fn without_effect(&self) -> Vec<&str> {
-        show::without_effect(&self.settings)
-    }
-
     /// What a reload of `self` puts into effect: settings that need a restart stay those of `running`.
     #[must_use]
     pub fn keep_until_restart(self, running: &Self) -> Self {
@@ -112,6 +107,7 @@ impl Loaded {
             auth: self.config.auth,
             routing: self.config.routing,
             plugins: self.config.plugins,
+            cluster: self.config.cluster,
             listeners: listeners::renew(old.listeners, &self.config.listeners),
             ..old
         };

@@ -42,8 +42,7 @@ pub(super) fn show(sources: &[Source], root: &Table, config: &Config) -> Vec<Sho
         schemas.push(schema.to_owned());
     });
     let missing = |key: &&Key| {
-        matches!(key.support, Support::Now | Support::Kept)
-            && !schemas.iter().any(|schema| schema == key.path)
+        key.support == Support::Now && !schemas.iter().any(|schema| schema == key.path)
     };
     for key in KEYS.iter().filter(missing) {
         if let Some(value) = default(key, config) {
@@ -97,20 +96,6 @@ pub(super) fn in_effect(old: &[Shown], new: &[Shown]) -> Vec<Shown> {
     let mut settings: Vec<Shown> = live.chain(kept).cloned().collect();
     settings.sort_by_key(|shown| position(&shown.key));
     settings
-}
-
-/// The keys that were written and have no effect in this version.
-pub(super) fn without_effect(settings: &[Shown]) -> Vec<&str> {
-    let kept = |shown: &&Shown| {
-        let schema = schema_of(shown.key.split('.'));
-        let key = KEYS.iter().find(|key| key.path == schema);
-        shown.origin != DEFAULT && key.is_some_and(|key| key.support == Support::Kept)
-    };
-    settings
-        .iter()
-        .filter(kept)
-        .map(|shown| shown.key.as_str())
-        .collect()
 }
 
 fn is_live(key: &str) -> bool {

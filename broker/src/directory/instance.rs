@@ -1,15 +1,15 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
 use jackfield_rsocket::metadata::{Service, murmur3};
 
-use super::AppView;
+use super::{AppView, Ports, Status};
 
 /// Who an application says it is, and where it was seen.
 #[derive(Clone, Debug)]
@@ -22,12 +22,31 @@ pub struct App {
     pub remote: Option<IpAddr>,
     pub transport: &'static str,
     pub sdk: Option<String>,
-    /// Weight against other instances; at least 1.
+    /// Weight against other instances when it registers; at least 1.
     pub power: u32,
     pub metadata: BTreeMap<String, String>,
     pub connected_at_ms: u64,
     /// The principal it belongs to; none if nobody knows.
     pub owner: Option<String>,
+    pub client: Client,
+}
+
+/// What a client library of the archived broker says of itself beyond that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// A part of the broker: it shows in no list.
+    pub builtin: bool,
+    /// It is known to bear METADATA_PUSH.
+    pub bears_push: bool,
+    /// Its responder must be told how data is encoded.
+    pub wants_encoding: bool,
+    /// It reaches the brokers from outside their network.
+    pub internet: bool,
+    /// The brokers it was configured with.
+    pub brokers: Vec<String>,
+    /// Services whose providers it calls without the broker.
+    pub p2p: Vec<Service>,
+    pub ports: Ports,
 }
 
 impl App {
@@ -50,28 +69,69 @@ pub struct Instance<H> {
     pub app: App,
     /// Where its calls are delivered.
     pub link: H,
-    services: Vec<Service>,
+    state: Mutex<State>,
+    power: AtomicU32,
+    /// It is out of service: never picked, though its services are still known.
+    resting: AtomicBool,
     gone: AtomicBool,
     in_flight: AtomicU32,
+}
+
+/// What an application may change while it is connected. The directory's table writes it.
+#[derive(Debug)]
+struct State {
+    services: BTreeSet<Service>,
+    status: Status,
+    ports: Ports,
 }
 
 impl<H> Instance<H> {
     pub(super) fn new(generation: u64, app: App, services: Vec<Service>, link: H) -> Self {
         // The archived broker hashes "credentials:uuid"; without authentication there are none.
         let id = murmur3(format!(":{}", app.uuid).as_bytes());
+        let services: BTreeSet<Service> = services.into_iter().collect();
+        let status = match services.is_empty() {
+            true => Status::Connected,
+            false => Status::Serving,
+        };
         Self {
             generation,
             id,
+            state: Mutex::new(State {
+                services,
+                status,
+                ports: app.client.ports.clone(),
+            }),
+            power: AtomicU32::new(app.power.max(1)),
             app,
             link,
-            services,
+            resting: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
         }
     }
 
-    pub fn services(&self) -> &[Service] {
-        &self.services
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it publishes, in service or not.
+    pub fn services(&self) -> BTreeSet<Service> {
+        self.state().services.clone()
+    }
+
+    pub fn status(&self) -> Status {
+        self.state().status
+    }
+
+    /// Where it can be called without the broker.
+    pub fn ports(&self) -> Ports {
+        self.state().ports.clone()
+    }
+
+    /// Weight against other instances; at least 1.
+    pub fn power(&self) -> u32 {
+        self.power.load(Ordering::Relaxed)
     }
 
     /// Calls on their way to it or being answered by it.
@@ -90,12 +150,44 @@ impl<H> Instance<H> {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// Whether it takes no new calls, whatever slots it is still in.
+    pub fn is_away(&self) -> bool {
+        self.is_gone() || self.resting.load(Ordering::Acquire)
+    }
+
     pub(super) fn leave(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
+    pub(super) fn set_power(&self, power: u32) {
+        self.power.store(power.max(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_ports(&self, ports: Ports) {
+        self.state().ports = ports;
+    }
+
+    pub(super) fn set_status(&self, status: Status) {
+        self.state().status = status;
+        self.resting.store(status.is_resting(), Ordering::Release);
+    }
+
+    /// Adds services. Returns those that are new.
+    pub(super) fn publish(&self, services: Vec<Service>) -> Vec<Service> {
+        let mut state = self.state();
+        let fresh = |service: &Service| state.services.insert(service.clone());
+        services.into_iter().filter(fresh).collect()
+    }
+
+    /// Takes services away. Returns those that were there.
+    pub(super) fn conceal(&self, services: &[Service]) -> Vec<Service> {
+        let mut state = self.state();
+        let known = |service: &&Service| state.services.remove(*service);
+        services.iter().filter(known).cloned().collect()
+    }
+
     pub(super) fn view(&self) -> AppView {
-        let mut services: Vec<String> = self.services.iter().map(ToString::to_string).collect();
+        let mut services: Vec<String> = self.services().iter().map(ToString::to_string).collect();
         services.sort();
         AppView {
             id: self.id,
@@ -110,6 +202,8 @@ impl<H> Instance<H> {
             transport: self.app.transport,
             sdk: self.app.sdk.clone(),
             connected_at_ms: self.app.connected_at_ms,
+            status: self.status(),
+            power: self.power(),
             services,
             metadata: self.app.metadata.clone(),
             in_flight: self.in_flight(),

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Status;
+
 /// One connected application, as the admin API shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AppView {
@@ -15,6 +17,9 @@ pub struct AppView {
     pub transport: &'static str,
     pub sdk: Option<String>,
     pub connected_at_ms: u64,
+    pub status: Status,
+    /// Weight against other instances of a service.
+    pub power: u32,
     /// `[group!]service[:version]`, sorted.
     pub services: Vec<String>,
     pub metadata: BTreeMap<String, String>,
@@ -32,6 +37,8 @@ pub struct ServiceView {
     pub version: String,
     /// Murmur3 of the key, as the archived broker computes it.
     pub id: i32,
+    /// Whether another service has the same number, so that neither can be called by it alone.
+    pub shares_id: bool,
     /// The uuids of the instances.
     pub instances: Vec<String>,
 }

@@ -144,6 +144,11 @@ impl Principal {
         matches!(self.kind, Kind::Anonymous)
     }
 
+    /// Whether it is a part of the broker.
+    pub const fn is_broker(&self) -> bool {
+        matches!(self.kind, Kind::Broker)
+    }
+
     /// The same text means the same principal, whatever token it shows; none for nobody.
     pub fn key(&self) -> Option<String> {
         (!self.is_anonymous()).then(|| format!("{}:{}", self.kind.as_str(), self.subject))

@@ -27,7 +27,7 @@ use super::{
     resume::{Claim, Returning, come_back},
 };
 use crate::{
-    directory::{Instance, Registered},
+    directory::{Instance, RegisterError, Registered},
     identity::{Credentials, Principal},
 };
 
@@ -302,7 +302,10 @@ async fn register(
                 Some(instance)
             }
             Err(error) => {
-                let refusal = Refusal::DuplicateUuid(error.uuid().to_owned());
+                let refusal = match error {
+                    RegisterError::UuidTaken(uuid) => Refusal::DuplicateUuid(uuid),
+                    RegisterError::TooManyServices(_) => Refusal::BadApplication(error.to_string()),
+                };
                 if let Some(token) = &introduced.token {
                     plane.sessions.leave(token, me.id);
                 }

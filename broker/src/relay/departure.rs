@@ -46,10 +46,11 @@ impl Link {
     pub(super) fn near_end(
         &mut self,
         id: StreamId,
-        way: &Way,
+        way: &mut Way,
         request: &Asked<'_>,
     ) -> Result<(Box<Near>, Picked), Refusal> {
         let picked = self.pick_first(way, request)?;
+        way.metadata = self.dressed(&picked.to, way.metadata.take(), request)?;
         let silent = request.interaction == Interaction::FireAndForget;
         let single = !request.interaction.has_credit();
         let fault = way.fault.as_ref();

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::Guard;
 use bytes::Bytes;
 use jackfield_rsocket::{
-    metadata::{RoutingEntries, Scan},
+    metadata::{self, RoutingEntries, Scan, Service},
     wire::{Interaction, Payload, Request, StreamId},
 };
 
@@ -69,6 +69,8 @@ pub(super) struct Way {
 pub(super) struct Asked<'m> {
     pub(super) interaction: Interaction,
     pub(super) metadata: &'m [u8],
+    /// All of the metadata is here.
+    pub(super) whole: bool,
     /// Fragments of it are still to come.
     pub(super) partial: bool,
 }
@@ -105,13 +107,14 @@ impl Link {
             }
         };
         let started = decided.and_then(|decided| match decided {
-            Decided::To(way) => {
+            Decided::To(mut way) => {
                 let asked = Asked {
                     interaction: request.interaction,
                     metadata,
+                    whole,
                     partial: request.follows,
                 };
-                let (near, picked) = self.near_end(id, &way, &asked)?;
+                let (near, picked) = self.near_end(id, &mut way, &asked)?;
                 let (part, more) = match &way.metadata {
                     Some(metadata) => part.with_metadata(metadata, request.data, self.frame_max()),
                     None => (part, None),
@@ -249,20 +252,23 @@ impl Link {
         interaction: Interaction,
         (chain, made_under): (&Chain, Generations),
     ) -> Result<Route, Refusal> {
-        let bad = |error: jackfield_rsocket::metadata::MetadataError| {
-            Refusal::BadMetadata(error.to_string())
-        };
+        let bad = |error: metadata::MetadataError| Refusal::BadMetadata(error.to_string());
         let target = entries.target().map_err(bad)?;
         self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
+        let mut by_name = false;
         let (name, slot) = match (target.route, target.binary) {
             (Some(route), _) => {
                 // `com.example.Orders` may be a method of `com.example`, or a service.
                 let whole = route.whole();
-                match (directory.find(&route.key()), directory.find(&whole.key())) {
-                    (Some(slot), _) => (Name::of(&route), slot),
-                    (None, Some(slot)) => (Name::of(&whole), slot),
-                    (None, None) => {
+                let first = directory.find(&route.key());
+                by_name = first.is_some();
+                match first.or_else(|| self.unpublished(&route)) {
+                    Some(slot) => (Name::of(&route), slot),
+                    None if let Some(slot) = directory.find(&whole.key()) => {
+                        (Name::of(&whole), slot)
+                    }
+                    None => {
                         let key = route.key().chars().take(SERVICE_TOLD_MAX).collect();
                         return Err(Refusal::UnknownService(key));
                     }
@@ -289,13 +295,14 @@ impl Link {
             made_under,
             metrics: self.plane.metrics.call(&name.service, interaction),
             timeout: routing.value.timeout(&name.service),
+            by_name,
             concerned: self.asks_plugins() && chain.concerns(&name.service),
             chain_deadline: chain.deadline(),
             choice: Arc::new(self.choice(
                 chain,
                 slot,
                 (&name.service, &name.method),
-                name.endpoint.clone(),
+                (name.endpoint.clone(), name.sticky),
                 routing.value.balance(&name.service),
                 None,
             )),
@@ -305,21 +312,37 @@ impl Link {
         })
     }
 
+    /// What one application answers without having published it: parts of the broker may ask it for that by its uuid.
+    fn unpublished(&self, route: &metadata::Route<'_>) -> Option<Arc<Slot<Arc<Handle>>>> {
+        let uuid = route.endpoint.strip_prefix("uuid:")?;
+        if !self.me.principal.is_broker() {
+            return None;
+        }
+        let instance = self.plane.directory.instance(uuid)?;
+        let service = Service::new(route.group, route.service, route.version).ok()?;
+        Some(Arc::new(Slot::apart(&service, &instance)))
+    }
+
     /// `change` is what a plugin made of the route to get there.
     pub(super) fn choice(
         &self,
         chain: &Chain,
         slot: Arc<Slot<Arc<Handle>>>,
         (service, method): (&str, &str),
-        endpoint: Box<str>,
+        (endpoint, sticky): (Box<str>, bool),
         balance: Balance,
         change: Option<&Rewrite>,
     ) -> Choice {
         let asks = self.asks_plugins();
         Choice {
             access: self.access(service, method),
+            // A part of the broker is one, whatever endpoint is asked for.
+            endpoint: match slot.is_builtin() {
+                true => Box::default(),
+                false => endpoint,
+            },
+            sticky,
             slot,
-            endpoint,
             balance,
             disturbed: asks && chain.disturbs(service),
             selected: asks && chain.selects(service),
@@ -367,7 +390,7 @@ impl Link {
 }
 
 impl Name {
-    fn of(route: &jackfield_rsocket::metadata::Route<'_>) -> Self {
+    fn of(route: &metadata::Route<'_>) -> Self {
         Self {
             group: route.group.into(),
             service: route.service.into(),

@@ -11,6 +11,7 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes;
 use jackfield_rsocket::net::FrameIo;
 
 use super::{
@@ -26,6 +27,11 @@ use crate::identity::Principal;
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub(super) u64);
+
+impl LinkId {
+    /// What the broker itself sends is from no link: they are counted from 1.
+    pub(super) const BROKER: Self = Self(0);
+}
 
 impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,6 +142,15 @@ impl Handle {
     /// Puts an item of `from` into the outbox, or gives it back.
     pub(super) fn push(&self, from: &Self, item: Item) -> Result<(), Unplaced> {
         self.outbox.push(from.id, item)
+    }
+
+    /// Pushes metadata to the peer, unless more waits for it than it reads.
+    pub(super) fn push_metadata(&self, metadata: Bytes) -> bool {
+        !self.outbox.above_high()
+            && self
+                .outbox
+                .push(LinkId::BROKER, Item::Push(metadata))
+                .is_ok()
     }
 
     /// Takes back what waits here of a request that was withdrawn.

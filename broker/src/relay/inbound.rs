@@ -41,7 +41,8 @@ impl Link {
             }
         };
         match self.connection.handle(frame) {
-            Event::Ignored | Event::MetadataPush { .. } => {}
+            Event::Ignored => {}
+            Event::MetadataPush { metadata } => self.on_push(metadata),
             Event::Payload {
                 id,
                 owner,

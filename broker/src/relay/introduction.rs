@@ -14,11 +14,12 @@ use jackfield_rsocket::{
 };
 
 use super::{deadline::now, refusal::Refusal, vouching::Vouched};
-use crate::{directory::App, identity::Principal};
+use crate::{
+    directory::{App, Client},
+    identity::Principal,
+};
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
-/// Services of one application. Registering takes the directory's lock, so it must stay short.
-const SERVICES_MAX: usize = 1024;
 /// Metadata of one SETUP, in bytes.
 const SETUP_METADATA_MAX: usize = 256 * 1024;
 /// What some clients send when they have no uuid.
@@ -60,6 +61,8 @@ pub(super) struct Introduced {
     /// The session may be resumed.
     pub(super) token: Option<Token>,
     pub(super) principal: Arc<Principal>,
+    /// How data is encoded when a request does not say.
+    pub(super) encoding: Option<Mime>,
     /// How to ask again who it is, if a plugin said so.
     pub(super) vouched: Option<Vouched>,
 }
@@ -128,13 +131,6 @@ pub(super) fn introduce(
     let services = registry
         .map(|registry| registry.published)
         .unwrap_or_default();
-    if services.len() > SERVICES_MAX {
-        let what = format!(
-            "{} services, at most {SERVICES_MAX} are taken",
-            services.len()
-        );
-        return Err(Refusal::BadApplication(what));
-    }
     // A lone registry registers: a person with any client needs no more than that.
     let app = match (claimed, services.is_empty()) {
         (None, true) => None,
@@ -154,6 +150,9 @@ pub(super) fn introduce(
         services,
         lease: setup.lease,
         token,
+        encoding: std::str::from_utf8(setup.data_mime)
+            .ok()
+            .and_then(Mime::from_name),
         principal,
         vouched: None,
     })
@@ -171,6 +170,7 @@ fn app_of(
     transport: &'static str,
 ) -> Result<App, Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let client = client_of(&claimed, principal);
     let uuid = given(claimed.uuid).filter(|uuid| uuid != NIL_UUID);
     let uuid = uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     if uuid.len() > 128 || uuid.chars().any(char::is_control) {
@@ -204,7 +204,26 @@ fn app_of(
         metadata: metadata.chain(own).collect(),
         owner: principal.key(),
         connected_at_ms: connected_at.as_millis() as u64,
+        client,
     })
+}
+
+/// What is known of the client library.
+fn client_of(claimed: &AppMetadata, principal: &Principal) -> Client {
+    let sdk = claimed.sdk.as_deref().unwrap_or_default();
+    let alibaba = sdk.starts_with("Alibaba-RSocket");
+    let asks = claimed.metadata.get("push").is_some_and(|push| push == "1");
+    let port = |(port, scheme): (&String, &String)| Some((port.parse().ok()?, scheme.clone()));
+    let service = |text: &String| Service::parse(text).ok();
+    Client {
+        builtin: principal.is_broker(),
+        bears_push: alibaba || sdk.starts_with("Kin-RSocket") || asks,
+        wants_encoding: alibaba,
+        internet: claimed.topology.as_deref() == Some("internet"),
+        brokers: claimed.brokers.clone(),
+        p2p: claimed.p2p_services.iter().filter_map(service).collect(),
+        ports: claimed.rsocket_ports.iter().filter_map(port).collect(),
+    }
 }
 
 /// What the broker itself says of an application, where it can be asked for as an endpoint: the

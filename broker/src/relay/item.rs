@@ -34,6 +34,8 @@ pub(super) enum Item {
         to: End,
         how: Close,
     },
+    /// Metadata for the peer, of no stream.
+    Push(Bytes),
     /// A request came back unsent; only the near link gets this.
     Returned(Box<Returned>),
     /// Plugins have said whose request waits; a link asks that for itself.
@@ -213,7 +215,7 @@ pub(super) struct Returned {
 impl Item {
     /// Whether it may be refused for want of room; what ends a stream or grants credit always fits.
     pub(super) const fn needs_room(&self) -> bool {
-        matches!(self, Self::Open(_) | Self::Payload { .. })
+        matches!(self, Self::Open(_) | Self::Payload { .. } | Self::Push(_))
     }
 
     pub(super) fn is_of(&self, ticket: &Arc<Ticket>) -> bool {
@@ -222,7 +224,7 @@ impl Item {
             Self::Payload { ticket, .. } | Self::Credit { ticket, .. } => ticket,
             Self::Close { ticket, .. } | Self::Due { ticket } => ticket,
             Self::Returned(returned) => &returned.ticket,
-            Self::Word(_) => return false,
+            Self::Push(_) | Self::Word(_) => return false,
         };
         Arc::ptr_eq(own, ticket)
     }
@@ -232,6 +234,7 @@ impl Item {
         match self {
             Self::Open(opening) => opening.cargo().map_or(0, Cargo::len),
             Self::Payload { payload, .. } => payload.pinned,
+            Self::Push(metadata) => metadata.len(),
             Self::Close {
                 how: Close::Error { text, .. },
                 ..

@@ -29,6 +29,7 @@ use jackfield_rsocket::{
         lease::{Grant, Permits},
         resume::Session,
     },
+    metadata::Mime,
     net::{FrameIo, wake_behind_others},
 };
 use tokio::time::Sleep;
@@ -38,6 +39,7 @@ use super::{
     deadline::{SWEEP, now},
     ending::{Ended, Ending},
     errand::Errand,
+    events::EVENTS_PER_SECOND,
     handle::Handle,
     introduction::{Introduced, MetadataKind},
     item::Item,
@@ -47,6 +49,7 @@ use super::{
     routes::Routes,
     speaking::Speakers,
     splice::Splice,
+    sticky::Sticky,
     waiting::Held,
 };
 use crate::{directory::Instance, identity::Principal};
@@ -92,6 +95,11 @@ pub(super) struct Link {
     /// What requests with metadata in pieces hold.
     pub(super) held: Held,
     pub(super) told: Bucket,
+    /// Events that the peer may push.
+    pub(super) events: Bucket,
+    pub(super) sticky: Sticky,
+    /// How the peer encodes data when it does not say.
+    pub(super) encoding: Option<Mime>,
     /// What the peer lets us start.
     pub(super) permits: Permits,
     /// What we let the peer start, if it asked for leases.
@@ -176,6 +184,9 @@ impl Link {
             pause: None,
             held: Held::new(&limits),
             told: Bucket::new(told_per_second, now),
+            events: Bucket::new(EVENTS_PER_SECOND, now),
+            sticky: Sticky::default(),
+            encoding: introduced.encoding,
             parked_until: None,
             weighed: None,
             ending: None,

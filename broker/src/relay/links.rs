@@ -159,6 +159,10 @@ impl Links {
         self.gone.notify_waiters();
     }
 
+    pub(super) fn principal(&self, id: LinkId) -> Option<Arc<Principal>> {
+        lock(&self.live).get(&id).map(|link| link.principal.clone())
+    }
+
     pub(super) fn views(&self) -> Vec<ConnectionView> {
         let mut views: Vec<ConnectionView> = lock(&self.live)
             .values()

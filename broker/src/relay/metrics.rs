@@ -46,6 +46,7 @@ pub struct Metrics {
     faults: IntCounterVec,
     sessions: IntCounterVec,
     refused: IntCounterVec,
+    pushes: IntCounterVec,
     pub(super) outbox_bytes: IntGauge,
     calls: Arc<Calls>,
 }
@@ -320,6 +321,11 @@ impl Metrics {
                 "Requests and connections refused.",
                 &["reason"],
             )?,
+            pushes: counters(
+                "jackfield_pushes_total",
+                "Events pushed to applications, and those that were dropped.",
+                &["outcome"],
+            )?,
             outbox_bytes,
             calls,
         })
@@ -353,6 +359,12 @@ impl Metrics {
     /// What became of a session whose transport was lost: resumed, expired, dropped, refused.
     pub(super) fn session(&self, outcome: &str) {
         self.sessions.with_label_values(&[outcome]).inc();
+    }
+
+    /// An event for an application was sent on its way, or dropped.
+    pub(super) fn pushed(&self, sent: bool) {
+        let outcome = if sent { "sent" } else { "dropped" };
+        self.pushes.with_label_values(&[outcome]).inc();
     }
 
     /// How often something was refused for this reason.

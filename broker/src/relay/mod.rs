@@ -18,6 +18,8 @@
 //! | socket writer | 64 KiB and one frame | the outbox waits |
 //! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
+//! | events that a connection pushes | 2000 per second, 256 KiB each | dropped and counted |
+//! | events pushed to a connection | `outbox` | dropped and counted |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512, 256 KiB of keys | begins anew |
@@ -40,8 +42,10 @@ mod control;
 mod deadline;
 mod departure;
 mod dispatch;
+mod dress;
 mod ending;
 mod errand;
+mod events;
 mod faults;
 mod handle;
 mod holding;
@@ -68,6 +72,7 @@ mod sessions;
 mod shaper;
 mod speaking;
 mod splice;
+mod sticky;
 mod ticket;
 mod tidings;
 mod verdict;
@@ -76,6 +81,7 @@ mod waiting;
 
 use std::{io, sync::Arc, thread, time::Duration};
 
+use bytes::Bytes;
 use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
     runtime,
@@ -83,6 +89,7 @@ use tokio::{
     task::LocalSet,
 };
 
+pub use dress::Caller;
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
 pub use links::ConnectionView;
@@ -96,7 +103,7 @@ use plane::Plane;
 
 use crate::{
     chain::{Chains, Happening},
-    directory,
+    directory::{self, Instance},
     identity::{Identity, Principal},
 };
 
@@ -180,6 +187,18 @@ impl Relay {
 
     pub fn connections(&self) -> Vec<ConnectionView> {
         self.plane.links.views()
+    }
+
+    /// Who is at the other end of a connection, as long as it lives.
+    pub fn principal(&self, link: LinkId) -> Option<Arc<Principal>> {
+        self.plane.links.principal(link)
+    }
+
+    /// Pushes metadata to an application, if it is known to bear that and reads what it is sent.
+    pub fn push(&self, to: &Instance<Arc<Handle>>, metadata: Bytes) -> bool {
+        let pushed = to.app.client.bears_push && to.link.push_metadata(metadata);
+        self.plane.metrics.pushed(pushed);
+        pushed
     }
 
     /// Brings gauges up to date, for a scrape.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jackfield_rsocket::{
     engine::Sent,
     net::Body,
-    wire::{Flags, FrameType, Header, Payload, StreamId, cancel, request_n},
+    wire::{Flags, FrameType, Header, MetadataPush, Payload, StreamId, cancel, request_n},
 };
 
 use super::{
@@ -35,6 +35,12 @@ impl Link {
                     self.on_close(id, how);
                 }
             }
+            Item::Push(metadata) => self.say(|frame| {
+                MetadataPush {
+                    metadata: &metadata,
+                }
+                .encode(frame);
+            }),
             Item::Returned(returned) => self.on_returned(*returned),
             Item::Word(word) => self.on_word(*word),
             Item::Due { ticket } => self.on_due(&ticket),

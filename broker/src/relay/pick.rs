@@ -107,7 +107,7 @@ impl Link {
     /// Whether an instance could take the request now.
     fn usable(&self, choice: &Choice, except: Option<LinkId>, instance: &Instance) -> bool {
         let link = &instance.link;
-        !instance.is_gone()
+        !instance.is_away()
             && link.usable()
             && Some(link.id) != except
             && choice.access.admits(instance)
@@ -120,6 +120,9 @@ impl Link {
         selected: Option<&Selected>,
     ) -> Result<Arc<Instance>, Refusal> {
         let endpoint = Endpoint(&choice.endpoint);
+        if let Some(held) = self.held(choice, except, selected) {
+            return Ok(held);
+        }
         let by = Pick {
             endpoint,
             balance: choice.balance,
@@ -141,7 +144,30 @@ impl Link {
                 slot.pick(by, |instance| instance.link.id == *link && usable(instance))
             }),
         };
+        if let Some(instance) = picked.as_ref().filter(|_| choice.sticky) {
+            self.sticky.keep(choice.slot.key(), instance, self.now);
+        }
         picked.ok_or_else(|| none_fits(choice))
+    }
+
+    /// The instance that the caller's sticky calls go to, if this one may go there.
+    fn held(
+        &mut self,
+        choice: &Choice,
+        except: Option<LinkId>,
+        selected: Option<&Selected>,
+    ) -> Option<Arc<Instance>> {
+        if !choice.sticky {
+            return None;
+        }
+        let ttl = self.plane.routing.load().value.sticky;
+        let held = self.sticky.find(choice.slot.key(), ttl, self.now)?;
+        let endpoint = Endpoint(&choice.endpoint);
+        let fits = choice.slot.has(&held)
+            && (endpoint.is_any() || endpoint.admits(&held))
+            && selected.is_none_or(|selected| selected.links().contains(&held.link.id))
+            && self.usable(choice, except, &held);
+        fits.then_some(held)
     }
 
     // ---- what plugins are shown

@@ -43,12 +43,24 @@ pub(super) struct Versioned {
 }
 
 /// What a remembered route depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Generations {
     directory: u64,
     chain: u64,
     rules: u64,
     routing: u64,
+}
+
+impl Generations {
+    /// Whether the same services are there.
+    pub(super) fn same_names(self, other: Self) -> bool {
+        self.directory == other.directory
+    }
+
+    /// Whether the same is done with them.
+    pub(super) fn same_rules(self, other: Self) -> bool {
+        (self.chain, self.rules, self.routing) == (other.chain, other.rules, other.routing)
+    }
 }
 
 impl Plane {

@@ -27,6 +27,8 @@ pub enum Refusal {
     MessageUnfinished,
     /// More fire-and-forget requests a second than `limits.fire-and-forget`.
     TooManyTold,
+    /// More pushed events a second than the broker reads.
+    TooManyEvents,
     /// Every instance that could take the call is full.
     Overloaded(String),
     /// The process is short of memory.
@@ -84,7 +86,7 @@ impl Refusal {
             Self::UnknownService(_) => 900_404,
             Self::UnknownEndpoint { .. } => 900_405,
             Self::MetadataTooLong | Self::MessageTooLarge | Self::MessageUnfinished => 910_413,
-            Self::TooManyTold => 910_430,
+            Self::TooManyTold | Self::TooManyEvents => 910_430,
             Self::OutOfMemory => 910_507,
             Self::Overloaded(_) | Self::NotTaken { .. } => 910_429,
             Self::NoLease => 910_431,
@@ -117,6 +119,7 @@ impl Refusal {
             | Self::NoLease
             | Self::Draining
             | Self::PluginFailed(_)
+            | Self::TooManyEvents
             | Self::TooManyHeld
             | Self::HeldTooLong
             | Self::TooManyTold => ErrorCode::REJECTED,
@@ -158,6 +161,7 @@ impl Refusal {
             Self::MessageTooLarge => "message_too_large",
             Self::MessageUnfinished => "message_unfinished",
             Self::TooManyTold => "too_many_fire_and_forget",
+            Self::TooManyEvents => "too_many_events",
             Self::Overloaded(_) => "overloaded",
             Self::OutOfMemory => "memory",
             Self::NotTaken { why, .. } => why.as_str(),
@@ -203,6 +207,7 @@ impl Refusal {
             }
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
+            Self::TooManyEvents => return "more events are pushed than the broker reads".into(),
             Self::OutOfMemory => return "broker is short of memory; try again later".into(),
             Self::TooManyHeld => {
                 return "more requests are held than limits.held-requests and limits.held-bytes allow"

@@ -4,8 +4,10 @@
 //! service's slot, the parsed route, metric handles, and plugins' verdicts and plans that asked for it. Never
 //! the instance: that is picked for each call.
 //!
-//! A route is good for the generations of directory, chain, routing and rules it was made under. The cache
-//! is bounded; when it is full it begins anew.
+//! A route is good for the generations of chain, routing and rules it was made under, and until its slot is
+//! retired; one that was not found by its own name, or that plugins may change, for the directory's generation
+//! too. So services that come and go cost the routes of others nothing. The cache is bounded; when it is full it
+//! begins anew.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -35,6 +37,8 @@ pub(super) struct Choice {
     pub(super) endpoint: Box<str>,
     pub(super) balance: Balance,
     pub(super) access: Access,
+    /// The caller wants its calls of the service to go to one instance.
+    pub(super) sticky: bool,
     /// Whether plugins may want something to go wrong, and whether they choose the instance.
     pub(super) disturbed: bool,
     pub(super) selected: bool,
@@ -67,6 +71,8 @@ pub(super) struct Route {
     pub(super) choice: Arc<Choice>,
     pub(super) metrics: Arc<CallMetrics>,
     pub(super) timeout: Option<Duration>,
+    /// The service was found by the name that the route says first: who else comes makes no difference.
+    pub(super) by_name: bool,
     /// Whether any routing filter is to be asked.
     pub(super) concerned: bool,
     /// What one request may spend in plugins.
@@ -75,6 +81,15 @@ pub(super) struct Route {
     pub(super) verdict: OnceCell<Verdict>,
     /// Where rewrites that were seen lead.
     pub(super) rewrites: RefCell<Vec<(Rewrite, Option<Arc<Choice>>)>>,
+}
+
+impl Route {
+    fn holds(&self, now: Generations) -> bool {
+        let by_name = self.by_name && !self.concerned;
+        (by_name || self.made_under.same_names(now))
+            && self.made_under.same_rules(now)
+            && !self.choice.slot.is_retired()
+    }
 }
 
 #[derive(Default)]
@@ -104,7 +119,7 @@ impl Routes {
         }
         self.known
             .get(self.key.as_slice())
-            .filter(|route| route.made_under == now)
+            .filter(|route| route.holds(now))
             .cloned()
     }
 

@@ -8,6 +8,8 @@ pub struct Routing {
     /// Request/response: the whole reply; stream and channel: the first frame. None: no limit.
     pub timeout: Option<Duration>,
     pub balance: Balance,
+    /// How long a sticky caller that does not call keeps its instance.
+    pub sticky: Duration,
     /// The first that fits a service decides for it.
     pub services: Vec<ServiceRule>,
 }
@@ -25,6 +27,7 @@ impl Default for Routing {
         Self {
             timeout: Some(Duration::from_secs(30)),
             balance: Balance::default(),
+            sticky: Duration::from_secs(3600),
             services: Vec::new(),
         }
     }

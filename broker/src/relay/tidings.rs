@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jackfield_rsocket::metadata::Service;
+
 use super::{ending::Ending, handle::Handle, plane::Plane};
 use crate::{
     chain::{Happening, shown_app, shown_service},
@@ -14,8 +16,16 @@ impl Plane {
     pub(super) fn tell_connected(&self, app: &Instance) {
         let chains = &self.chains;
         chains.tell(|| Happening::AppConnected(shown_app(app)));
-        for service in app.services() {
-            chains.tell(|| Happening::ServiceRegistered {
+        self.tell_registered(app, &app.services());
+    }
+
+    pub(super) fn tell_registered<'s>(
+        &self,
+        app: &Instance,
+        services: impl IntoIterator<Item = &'s Service>,
+    ) {
+        for service in services {
+            self.chains.tell(|| Happening::ServiceRegistered {
                 service: shown_service(service),
                 app: app.app.uuid.clone(),
             });
@@ -24,7 +34,15 @@ impl Plane {
 
     /// It takes no more calls, though it may still be there.
     pub(super) fn tell_hidden(&self, app: &Instance) {
-        for service in app.services() {
+        self.tell_concealed(app, &app.services());
+    }
+
+    pub(super) fn tell_concealed<'s>(
+        &self,
+        app: &Instance,
+        services: impl IntoIterator<Item = &'s Service>,
+    ) {
+        for service in services {
             self.chains.tell(|| Happening::ServiceHidden {
                 service: shown_service(service),
                 app: app.app.uuid.clone(),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Header, credit and metadata length of the longest request's first frame.
-const METADATA_OVERHEAD: usize = 13;
+pub(super) const METADATA_OVERHEAD: usize = 13;
 
 /// What a verdict comes to, unless it is a refusal.
 pub(super) enum Obeyed {
@@ -140,7 +140,7 @@ impl Link {
                 chain,
                 slot,
                 (service, method),
-                endpoint,
+                (endpoint, route.choice.sticky),
                 route.choice.balance,
                 Some(rewrite),
             ))

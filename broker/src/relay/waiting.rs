@@ -231,7 +231,7 @@ impl Link {
             Scan::Found(entries) => decide(self, &metadata, &entries)?,
             Scan::NotFound | Scan::NeedMore => return Err(Refusal::NoRoute),
         };
-        let way = match decided {
+        let mut way = match decided {
             Decided::To(way) => way,
             Decided::Unknown { credentials } => {
                 return self.ask_of(id, waiting, credentials);
@@ -242,9 +242,10 @@ impl Link {
         let asked = Asked {
             interaction: waiting.request.interaction,
             metadata: &metadata,
+            whole: true,
             partial: false,
         };
-        let (near, picked) = self.near_end(id, &way, &asked)?;
+        let (near, picked) = self.near_end(id, &mut way, &asked)?;
         let (parcel, fault) = waiting.parcel(way, picked);
         self.depart(id, Some(Splice::Near(near)), parcel, fault.as_ref(), 0);
         Ok(())
@@ -256,7 +257,7 @@ impl Link {
         decided: Decided,
         (metadata, last): (&[u8], bool),
     ) -> Result<(), Refusal> {
-        let way = match decided {
+        let mut way = match decided {
             Decided::To(way) => way,
             Decided::Unknown { credentials } => return self.ask_at(id, credentials, last),
             Decided::Answered {
@@ -275,9 +276,10 @@ impl Link {
         let asked = Asked {
             interaction: waiting.request.interaction,
             metadata,
+            whole: last,
             partial: !last,
         };
-        let (near, picked) = self.near_end(id, &way, &asked)?;
+        let (near, picked) = self.near_end(id, &mut way, &asked)?;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
         };

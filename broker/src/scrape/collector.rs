@@ -34,6 +34,10 @@ pub trait Collector: Send + Sync + 'static {
     fn text<'c>(&'c self, app: &'c AppView, reply: Message) -> Answer<'c, Bytes>;
 }
 
+/// The archived broker's client library answers for its metrics with this service, and never publishes it.
+const UNPUBLISHED: &str = "com.alibaba.rsocket.observability.MetricsService";
+const LIBRARY: &str = "Alibaba-RSocket";
+
 /// For applications that answer a route with text in one of the two formats.
 #[derive(Clone, Debug)]
 pub struct TextCollector {
@@ -54,7 +58,11 @@ impl TextCollector {
     }
 
     fn route(&self, app: &AppView) -> Option<&str> {
-        let offers = |service: &str| app.services.iter().any(|offered| offered == service);
+        let library = app.sdk.as_deref().unwrap_or_default().starts_with(LIBRARY);
+        let offers = |service: &str| {
+            app.services.iter().any(|offered| offered == service)
+                || (library && service == UNPUBLISHED)
+        };
         let found = self.routes.iter().find(|(service, _)| offers(service));
         found.map(|(_, route)| route.as_str())
     }

@@ -77,6 +77,8 @@ mod tests {
             transport: "tcp",
             sdk: None,
             connected_at_ms: 0,
+            status: Default::default(),
+            power: 1,
             services: vec![],
             metadata: BTreeMap::from([
                 ("data center".to_owned(), "é".to_owned()),

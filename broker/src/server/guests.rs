@@ -76,7 +76,7 @@ impl HostCalls for Guests {
         let slot = self.directory.find(&key_of(service));
         let count = slot.map_or(0, |slot| {
             let candidates = slot.candidates();
-            candidates.iter().filter(|it| !it.is_gone()).count()
+            candidates.iter().filter(|it| !it.is_away()).count()
         });
         u32::try_from(count).unwrap_or(u32::MAX)
     }
@@ -90,7 +90,7 @@ impl HostCalls for Guests {
         let slot = self.directory.find(&key_of(service));
         slot.map_or_else(Vec::new, |slot| {
             let candidates = slot.candidates();
-            let there = candidates.iter().filter(|it| !it.is_gone());
+            let there = candidates.iter().filter(|it| !it.is_away());
             there.take(LISTED_MAX).map(|it| shown_app(it)).collect()
         })
     }

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     chain::{Loader, Watcher},
+    cluster::Brokers,
     config::{Contents, Loaded, Surroundings, contents_of, load},
     identity::Identity,
     relay::Relay,
@@ -43,6 +44,7 @@ pub(super) struct Reloader {
     /// Reloads changed components by itself; it is told which configuration holds.
     pub(super) components: Watcher,
     pub(super) relay: Arc<Relay>,
+    pub(super) brokers: Arc<Brokers>,
     pub(super) identity: Arc<Identity>,
     pub(super) certificates: Certificates,
     pub(super) log: LogHandle,
@@ -218,6 +220,7 @@ impl Reloader {
         warn_of_doubts(&new);
         let kept = new.keep_until_restart(&old);
         self.certificates.renew(&kept.config.listeners);
+        self.brokers.set(kept.config.broker_lists());
         self.current.store(Arc::new(kept));
         self.registry.config_loaded(true);
         tracing::info!("the configuration was reloaded");

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     admin::Admin,
+    builtin::Builtin,
+    cluster::Cluster,
     identity,
     relay::{Directory, Listening, Relay},
 };
@@ -37,6 +39,8 @@ pub struct Server {
     pub(super) admin: Admin,
     pub(super) _memory: Option<MemoryWatch>,
     pub(super) _credentials: identity::Watcher,
+    pub(super) _builtin: Builtin,
+    pub(super) cluster: Cluster,
     /// Ends last.
     pub(super) publisher: Publisher,
 }
@@ -82,6 +86,7 @@ impl Server {
         let seconds = grace.as_secs_f64();
         tracing::info!(code = DRAINING, cause, seconds, "draining");
         self.listening.clear();
+        self.cluster.leave();
         let cut = tokio::select! {
             cut = self.relay.drain(grace) => cut,
             name = impatience(&mut signals, cause) => {
@@ -99,6 +104,7 @@ impl Server {
     /// Takes nothing new, lets streams finish within `grace`, then ends. Returns how many calls were cut.
     pub async fn drain(mut self, grace: Duration) -> usize {
         self.listening.clear();
+        self.cluster.leave();
         let cut = self.relay.drain(grace).await;
         tracing::info!(code = DRAINING, cut, "drained");
         cut

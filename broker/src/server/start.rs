@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     admin::TokenError,
+    builtin::{self, Builtin},
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader, Watcher},
+    cluster::{Brokers, Cluster},
     config::{Loaded, Surroundings},
     identity::{self, Identity, IdentityError},
     relay::{self, Directory, Listening, Relay},
@@ -119,12 +121,25 @@ impl Server {
         let credentials = watch_credentials(&identity, &relay)?;
         let memory = watch_memory(&loaded, &relay, &registry)?;
         let certificates = Certificates::new(&loaded.config.listeners, &registry)?;
+        let brokers = Arc::new(Brokers::new(loaded.config.broker_lists()));
+        let cluster = Cluster::start(
+            Arc::clone(&brokers),
+            Arc::clone(&directory),
+            Arc::clone(&identity),
+            &relay,
+        )?;
+        let builtin = Builtin::start(builtin::Parts {
+            node: loaded.config.node.name.clone(),
+            relay: Arc::clone(&relay),
+            directory: Arc::clone(&directory),
+            identity: Arc::clone(&identity),
+            brokers: Arc::clone(&brokers),
+        })
+        .await?;
         let listening = listen(&loaded, &relay, &certificates).await?;
+        brokers.listens(listening.iter().map(|it| it.uri().to_string()).collect());
         registry.config_loaded(true);
         warn_of_doubts(&loaded);
-        for key in loaded.without_effect() {
-            tracing::warn!(key, "this setting has no effect in this version");
-        }
         let (node, version) = (&loaded.config.node.name, env!("CARGO_PKG_VERSION"));
         tracing::info!(code = "RST-100001", node, version, "started");
 
@@ -147,6 +162,7 @@ impl Server {
             loader,
             components,
             relay: Arc::clone(&relay),
+            brokers,
             identity,
             certificates,
             log,
@@ -161,6 +177,8 @@ impl Server {
             admin,
             _memory: memory,
             _credentials: credentials,
+            _builtin: builtin,
+            cluster,
             publisher,
         })
     }

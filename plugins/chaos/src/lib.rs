@@ -63,7 +63,12 @@ impl Plugin for Breaker {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
-        let Settings { faults, from, to, stop } = settings;
+        let Settings {
+            faults,
+            from,
+            to,
+            stop,
+        } = settings;
         let rules: Vec<Rule> = faults
             .into_iter()
             .map(Rule::new)

@@ -11,6 +11,7 @@
 //! - a cell that a client's own bug spoils is in `known`, with the reason, and must go on failing
 //! - every process ends with the value that started it
 
+mod alibaba;
 mod client;
 mod docs;
 mod drain;

@@ -42,7 +42,7 @@ fn good(what: &str, answer: &str) -> Value {
 }
 
 /// Sends a request as it is and reads to the end.
-pub(super) fn exchange(address: &str, request: &str) -> String {
+pub(crate) fn exchange(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the face accepts");
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))

@@ -21,7 +21,7 @@ mod tls;
 
 use std::{future::Future, time::Duration};
 
-pub(crate) use self::admin::metrics;
+pub(crate) use self::admin::{exchange, metrics};
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {

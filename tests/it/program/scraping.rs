@@ -319,11 +319,12 @@ fn body(page: &str) -> &str {
 }
 
 /// Families that show only when something has happened that a short test does not bring about.
-const ON_OCCASION: [&str; 6] = [
+const ON_OCCASION: [&str; 7] = [
     "jackfield_auth_key_refreshes_total",
     "jackfield_auth_total",
     "jackfield_plugin_counter_total",
     "jackfield_plugin_gauge",
+    "jackfield_pushes_total",
     "jackfield_sessions_total",
     "jackfield_slow_peers_total",
 ];

@@ -7,6 +7,7 @@ use bytes::BufMut;
 
 pub(crate) const SETUP: u8 = 0x01;
 pub(crate) const KEEPALIVE: u8 = 0x03;
+pub(crate) const METADATA_PUSH: u8 = 0x0C;
 pub(crate) const REQUEST_RESPONSE: u8 = 0x04;
 pub(crate) const REQUEST_FNF: u8 = 0x05;
 pub(crate) const REQUEST_STREAM: u8 = 0x06;
@@ -168,6 +169,12 @@ pub(crate) fn put_payload(out: &mut Vec<u8>, stream: u32, flags: u16, head: &[u8
     });
 }
 
+pub(crate) fn put_push(out: &mut Vec<u8>, metadata: &[u8]) {
+    frame(out, 0, METADATA_PUSH, METADATA, |out| {
+        out.put_slice(metadata)
+    });
+}
+
 pub(crate) fn put_keepalive(out: &mut Vec<u8>, flags: u16, data: &[u8]) {
     frame(out, 0, KEEPALIVE, flags, |out| {
         out.put_u64(0);
@@ -193,12 +200,20 @@ pub(crate) fn route_metadata(route: &str) -> Vec<u8> {
 
 /// Composite metadata of the SETUP by which an app introduces itself and what it serves.
 pub(crate) fn app_metadata(name: &str, services: &[String]) -> Vec<u8> {
+    introduction(&format!("{{\"name\":\"{name}\"}}"), services)
+}
+
+/// For an application that is known by its uuid later on.
+pub(crate) fn app_metadata_as(uuid: &str, name: &str, services: &[String]) -> Vec<u8> {
+    introduction(
+        &format!("{{\"name\":\"{name}\",\"uuid\":\"{uuid}\"}}"),
+        services,
+    )
+}
+
+fn introduction(app: &str, services: &[String]) -> Vec<u8> {
     let mut metadata = Vec::new();
-    put_entry(
-        &mut metadata,
-        MIME_APP,
-        format!("{{\"name\":\"{name}\"}}").as_bytes(),
-    );
+    put_entry(&mut metadata, MIME_APP, app.as_bytes());
     let published = services
         .iter()
         .map(|service| format!("\"{service}\""))

@@ -10,6 +10,7 @@
 //! | `stall` | a reader that grants endless credit and then stops reading |
 //! | `idle` | connections that say nothing, and what they cost a broker in memory |
 //! | `harm` | what a disturbance does to the latency of others |
+//! | `registry` | many services, and what they cost a broker |
 //! | `gate` | the speed gate: rounds, ratios, verdict |
 //!
 //! Invariants
@@ -27,6 +28,7 @@ pub mod idle;
 mod load;
 mod nats;
 mod pending;
+mod registry;
 mod respond;
 mod serve;
 mod session;
@@ -36,6 +38,7 @@ mod wire;
 
 pub use cpu::{cpu_time, resident_bytes};
 pub use load::{Load, Pace, Running, Target};
+pub use registry::{Registered, Registering};
 pub use respond::{Attach, Respond, Responding};
 pub use stall::{Ending, Stall, StallReport};
 pub use tally::{Tally, Window};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use jackfield_load::{
-    Attach, Load, Pace, Respond, Stall, Tally, Target,
+    Attach, Load, Pace, Registering, Respond, Stall, Tally, Target,
     gate::Gate,
     harm::{Disturbance, Harm, ROUTE, ROUTE_ITEMS, Victim},
     idle::{Cost, Dial, Idle, Transport},
@@ -48,7 +48,9 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --pairs N (10)  --seconds S (2)  --connections N (8)  --size BYTES (100)
            --share OF_CAPACITY (0.3)  --capacity CALLS_PER_SECOND  --json
   disturb  one of the disturbances of `harm`, until it is ended
-           --kind flood|push|fragments|keepalive|slow-reader  --connect URI [--route R]
+           --kind flood|push|fragments|keepalive|slow-reader|churn  --connect URI [--route R]
+  register how long a broker takes to know many services, and what they cost it in memory
+           --connect URI  --connections N (1000)  --services N (100, of each)  --watch PID
   gate     the speed gate, see docs/speed-gate.md
            --broker PATH  --rounds N (9)  --seconds S (1.5)  --only serial|callers|window
            --json
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         "idle" => idle,
         "harm" => harm,
         "disturb" => disturb,
+        "register" => register,
         "gate" => gate,
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -372,7 +375,7 @@ fn disturb(mut args: Args) -> io::Result<bool> {
     let kind = Disturbance::ALL
         .into_iter()
         .find(|known| known.name() == kind)
-        .ok_or_else(|| args::usage("--kind flood|push|fragments|keepalive|slow-reader"))?;
+        .ok_or_else(|| args::usage("--kind flood|push|fragments|keepalive|slow-reader|churn"))?;
     let address = args.address("connect")?;
     let address = address.ok_or_else(|| args::usage("say whom: --connect"))?;
     let route = match kind {
@@ -382,6 +385,19 @@ fn disturb(mut args: Args) -> io::Result<bool> {
     let route = args.or("route", route.to_owned())?;
     args.finish()?;
     kind.run(address, &route)
+}
+
+fn register(mut args: Args) -> io::Result<bool> {
+    let address = args.address("connect")?;
+    let registering = Registering {
+        address: address.ok_or_else(|| args::usage("say whom: --connect"))?,
+        connections: args.or("connections", 1000)?,
+        services: args.or("services", 100)?,
+        watch: args.numbers("watch")?.first().copied(),
+    };
+    args.finish()?;
+    println!("{}", registering.run()?.json());
+    Ok(true)
 }
 
 fn gate(mut args: Args) -> io::Result<bool> {

@@ -6,6 +6,7 @@
 //!   ├─ binary_routing ─┴─ target: what a request asks for; edit: the same, rewritten
 //!   ├─ auth (0x7C), mime_type (0x7A, 0x7B)
 //!   └─ application (0x51), registry (0x54): who an app is, what it publishes
+//! cloud_event ── what METADATA_PUSH carries between the archived broker and its clients
 //! pattern ── service names with `*` in them, as rules are written with
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod application;
 mod auth;
 mod binary_routing;
+mod cloud_event;
 mod composite;
 mod cursor;
 mod edit;
@@ -39,6 +41,7 @@ mod target;
 pub use application::AppMetadata;
 pub use auth::{Auth, AuthKind};
 pub use binary_routing::BinaryRouting;
+pub use cloud_event::{AppEvent, CloudEvent};
 pub use composite::{Composite, CompositeBuilder, Entry, EntryMime};
 pub use edit::{Edit, RouteEdit, TagEdit};
 pub use error::MetadataError;

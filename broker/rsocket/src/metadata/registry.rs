@@ -76,7 +76,7 @@ enum Document {
     untagged,
     expecting = "expected \"[group!]service[:version]\" or {\"service\": ..}"
 )]
-enum Locator {
+pub(super) enum Locator {
     Text(String),
     Parts {
         group: Option<String>,
@@ -111,7 +111,7 @@ impl Locator {
     }
 }
 
-fn services(locators: &[Locator]) -> Result<Vec<Service>, MetadataError> {
+pub(super) fn services(locators: &[Locator]) -> Result<Vec<Service>, MetadataError> {
     locators.iter().map(Locator::service).collect()
 }
 

@@ -26,8 +26,10 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub uri: Uri,
-    /// The URI that clients are told of, when it is not the listener's own.
+    /// Where clients find it, if they are told.
     pub advertise: Option<String>,
+    /// The same, for those outside the brokers' network.
+    pub advertise_internet: Option<String>,
     /// The permissions of a Unix socket.
     pub mode: u32,
     /// There is one for `tls` and `wss`.
@@ -63,6 +65,7 @@ pub(super) fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
         let listener = |uri| Listener {
             uri,
             advertise: None,
+            advertise_internet: None,
             mode: MODE,
             tls: None,
         };
@@ -73,7 +76,11 @@ pub(super) fn listeners(reader: &Reader<'_>, public: &Public) -> Vec<Listener> {
 
 fn listener(section: &Section<'_>) -> Option<Listener> {
     let uri = uri(section);
-    let advertise = section.read("advertise", check_advertised);
+    let advertise = |key| {
+        let read = section.read(key, check_advertised);
+        read.map(|placed| placed.value)
+    };
+    let (advertise, advertise_internet) = (advertise("advertise"), advertise("advertise-internet"));
     let mode = section.read("mode", permissions);
     let uri = uri?;
     if mode.is_some() && uri.socket_file().is_none() {
@@ -81,7 +88,8 @@ fn listener(section: &Section<'_>) -> Option<Listener> {
         section.wrong("mode", what, "leave it out");
     }
     Some(Listener {
-        advertise: advertise.map(|placed| placed.value),
+        advertise,
+        advertise_internet,
         mode: mode.map_or(MODE, |placed| placed.value),
         tls: tls::read(section, &uri),
         uri,

@@ -4,6 +4,8 @@
 mod admission;
 mod departure;
 mod drain;
+mod dress;
+mod events;
 mod faults;
 mod flow;
 mod lease;
@@ -15,6 +17,7 @@ mod resume;
 mod selection;
 mod size;
 mod speaking;
+mod sticky;
 mod streams;
 
 use std::{sync::Arc, time::Duration};

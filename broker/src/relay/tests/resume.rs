@@ -290,6 +290,7 @@ fn introduced_app(uuid: &str) -> crate::directory::App {
         metadata: Default::default(),
         connected_at_ms: 0,
         owner: None,
+        client: Default::default(),
     }
 }
 

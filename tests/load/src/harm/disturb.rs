@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{net::TcpSocket, runtime::Builder};
 
+use super::churn::churn;
 use crate::frame;
 
 /// What to do to a broker.
@@ -25,15 +26,18 @@ pub enum Disturbance {
     Keepalive,
     /// Asks for streams with endless credit, and reads a little.
     SlowReader,
+    /// Publishes services and hides them again, a thousand changes a second.
+    Churn,
 }
 
 impl Disturbance {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Flood,
         Self::Push,
         Self::Fragments,
         Self::Keepalive,
         Self::SlowReader,
+        Self::Churn,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -43,6 +47,7 @@ impl Disturbance {
             Self::Fragments => "fragments",
             Self::Keepalive => "keepalive",
             Self::SlowReader => "slow-reader",
+            Self::Churn => "churn",
         }
     }
 
@@ -55,6 +60,7 @@ impl Disturbance {
                 Self::Fragments => fragments(address, route),
                 Self::Keepalive => keepalive(address),
                 Self::SlowReader => slow_reader(address, route),
+                Self::Churn => churn(address),
             };
             // Refused, most likely: not too often, or it is another disturbance.
             drop(result);

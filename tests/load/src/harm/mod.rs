@@ -9,6 +9,7 @@
 //!
 //! Only differences within one pair are looked at, so that what else the machine does hits both.
 
+mod churn;
 mod disturb;
 
 use std::{

@@ -135,7 +135,7 @@ impl Files<'_> {
             .map(|name| format!("    include jackfield:plugin/with-{name}@{version};\n"))
             .collect();
         let text = format!(
-            "package plugin:own;\n\n/// What the plugin exports and imports: one include per hook and per import it uses.\n\
+            "package example:plugin;\n\n/// What the plugin exports and imports: one include per hook and per import it uses.\n\
              world plugin {{\n{includes}}}\n"
         );
         self.add("world.wit", &text);
@@ -178,6 +178,25 @@ mod tests {
         );
         assert!(SDK.iter().any(|(path, _)| *path == "src/lib.rs"));
         assert!(WIT.iter().any(|(path, _)| *path == "worlds.wit"));
+    }
+
+    #[test]
+    fn the_world_of_every_hook_can_be_read() {
+        for hook in Hook::value_variants() {
+            let dir = tempfile::tempdir().unwrap();
+            let files = files(Language::Python, *hook, "mine", None);
+            let (_, world) = files.iter().find(|(path, _)| path == "world.wit").unwrap();
+            for (path, text) in &files {
+                if let Some(name) = path.strip_prefix("jackfield/wit/") {
+                    std::fs::write(dir.path().join(name), text).unwrap();
+                }
+            }
+            let mut resolve = wit_parser::Resolve::default();
+            resolve.push_dir(dir.path()).unwrap();
+            let package = resolve.push_str("world.wit", world).unwrap();
+            let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+            assert!(resolve.worlds[world].exports.len() == 2, "{hook:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! Events from one application to others, through the broker.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_rsocket::{endpoint::Failure, metadata::CloudEvent};
+
+use super::{
+    desk::{Asker, Desk},
+    value::Value,
+};
+use crate::{
+    cluster::ONLY_BROKERS_SAY,
+    directory::Instance,
+    identity::{Judgement, Right},
+    relay::Handle,
+};
+
+/// A longer event is not passed on.
+const EVENT_MAX: usize = 256 * 1024;
+
+impl Desk {
+    pub(super) fn notify(&self, asker: &Asker, uuid: &str, event: &str) -> Result<Value, Failure> {
+        let event = checked(event)?;
+        // An application that is not there hears nothing, as with the archived broker.
+        if let Some(instance) = self.parts.directory.instance(uuid) {
+            self.may_tell(asker, &instance)?;
+            self.parts.relay.push(&instance, event);
+        }
+        Ok(Value::Null)
+    }
+
+    pub(super) fn notify_all(
+        &self,
+        asker: &Asker,
+        name: &str,
+        event: &str,
+    ) -> Result<Value, Failure> {
+        let event = checked(event)?;
+        let instances = self.parts.directory.instances();
+        let named = instances.iter().filter(|it| it.app.name == name);
+        let told = named.filter(|it| self.may_tell(asker, it).is_ok());
+        told.for_each(|it| {
+            self.parts.relay.push(it, event.clone());
+        });
+        Ok(Value::Null)
+    }
+
+    /// Whom somebody could call anything of, it may tell something. Where no rule is about this service, that is kin.
+    fn may_tell(&self, asker: &Asker, to: &Instance<Arc<Handle>>) -> Result<(), Failure> {
+        let judged = self.parts.identity.judge(
+            &asker.principal,
+            Right::Call,
+            super::interfaces::NOTIFY,
+            "notify",
+        );
+        let may = match judged {
+            Judgement::Allowed => true,
+            Judgement::AmongKin => asker.principal.is_kin_of(&to.link.principal),
+            Judgement::Refused => false,
+        };
+        match may {
+            true => Ok(()),
+            false => Err(Failure::application(
+                "RST-900401: not allowed to send events to this application",
+            )),
+        }
+    }
+}
+
+/// The bytes to push.
+fn checked(event: &str) -> Result<Bytes, Failure> {
+    let invalid = |why: &str| Failure::invalid(format!("RST-900500: event: {why}"));
+    if event.len() > EVENT_MAX {
+        return Err(invalid("it is too long"));
+    }
+    let read = CloudEvent::decode(event.trim_start().as_bytes());
+    let read = read.map_err(|error| invalid(&error.to_string()))?;
+    if ONLY_BROKERS_SAY.contains(&read.kind.as_str()) {
+        return Err(Failure::application(
+            "RST-900401: only a broker may send events of this type",
+        ));
+    }
+    // Its reader tells an event by the first byte.
+    Ok(Bytes::copy_from_slice(event.trim_start().as_bytes()))
+}
