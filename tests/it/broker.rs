@@ -67,7 +67,13 @@ impl Broker {
 
     /// With another configuration, which first listens like [`CONFIG`] does.
     pub(crate) fn start_with(config: &str) -> Self {
+        Self::start_in(|_| {}, config)
+    }
+
+    /// With files beside its configuration.
+    pub(crate) fn start_in(prepare: impl FnOnce(&Path), config: &str) -> Self {
         let folder = folder();
+        prepare(&folder);
         fs::write(folder.join("jackfield.toml"), config).expect("a config file");
         let mut command = Command::new(binary());
         command

@@ -14,16 +14,30 @@ use crate::broker::Broker;
 
 /// A GET or POST with the broker's token. Panics unless it is answered with 2xx.
 pub(super) fn admin(broker: &Broker, method: &str, path: &str, body: &str) -> Value {
+    let answer = exchange(broker.admin(), &ask(broker, method, path, body));
+    good(&format!("{method} {path}"), &answer)
+}
+
+/// A POST while the test's clients go on.
+pub(super) async fn act(broker: &Broker, path: &str, body: &str) -> Value {
+    let (address, request) = (broker.admin().to_owned(), ask(broker, "POST", path, body));
+    let answer = tokio::task::spawn_blocking(move || exchange(&address, &request)).await;
+    good(path, &answer.expect("it ends well"))
+}
+
+fn ask(broker: &Broker, method: &str, path: &str, body: &str) -> String {
     let token = fs::read_to_string(broker.folder().join("data/admin.token")).expect("a token");
     let address = broker.admin();
     let (token, len) = (token.trim(), body.len());
-    let request = format!(
+    format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
-    );
-    let answer = exchange(address, &request);
+    )
+}
+
+fn good(what: &str, answer: &str) -> Value {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+    assert!(head.starts_with("HTTP/1.1 2"), "{what}: {answer}");
     serde_json::from_str(body).unwrap_or(Value::Null)
 }
 

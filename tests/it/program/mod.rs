@@ -13,6 +13,7 @@ mod kill;
 mod limits;
 mod memory;
 mod plugin_cli;
+mod plugins;
 mod reload;
 mod scraping;
 mod swap;
@@ -27,8 +28,9 @@ fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let seconds = if plugins::is_full() { 1_800 } else { 300 };
     runtime.expect("a runtime").block_on(async {
-        let limited = tokio::time::timeout(Duration::from_secs(300), test);
+        let limited = tokio::time::timeout(Duration::from_secs(seconds), test);
         limited.await.expect("the test ends");
     });
 }

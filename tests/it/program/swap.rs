@@ -8,11 +8,14 @@ use tokio::task::LocalSet;
 use super::{
     admin::{generation, reload, until},
     caller::{Load, requester, responder, wait_for},
+    plugins::is_full,
     run,
 };
 use crate::broker::{Broker, CONFIG, Transport};
 
 const SWAPS: u64 = 100;
+/// In the long form of these tests.
+const SWAPS_FULL: u64 = 500;
 /// Beyond it memory has not come back: what allocators and a test's noise keep.
 const GROWTH_MAX: u64 = 12 << 20;
 
@@ -69,7 +72,8 @@ fn a_hundred_swaps_under_load_fail_and_mix_nothing() {
         let mut load = Load::start(&caller, "shop.Orders.list", 16);
         tokio::time::sleep(Duration::from_millis(500)).await;
         let memory = broker.memory_now();
-        for at in 0..SWAPS {
+        let swaps = if is_full() { SWAPS_FULL } else { SWAPS };
+        for at in 0..swaps {
             let name = if at % 2 == 0 { "b" } else { "a" };
             swap(name).await;
             let seen = load.count(name);
@@ -91,7 +95,8 @@ fn a_hundred_swaps_under_load_fail_and_mix_nothing() {
             "{total} calls"
         );
         let grown = broker.memory_now().saturating_sub(memory);
-        println!("{SWAPS} swaps, {total} calls, memory grew by {grown} bytes");
-        assert!(grown < GROWTH_MAX, "memory grew by {grown} bytes");
+        println!("{swaps} swaps, {total} calls, memory grew by {grown} bytes");
+        let most = if is_full() { memory / 20 } else { GROWTH_MAX };
+        assert!(grown < most, "memory grew by {grown} bytes");
     }));
 }
