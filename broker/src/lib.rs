@@ -10,7 +10,7 @@
 //! config                file + environment + flags -> each room's checked config
 //! admin                 the two HTTP faces: operators; applications and Prometheus
 //! builtin               RSocket services the broker itself answers
-//! scrape                what applications measure, read for Prometheus over the connection they hold
+//! gateway | scrape      HTTP in: calls of services | what applications measure, read for Prometheus over the connection they hold
 //! relay                 links, dispatch, splices: the data plane
 //! chain                 which plugin, in what order, what verdict   --> jackfield-plugin-host
 //! identity | directory  who is this | who serves what
@@ -22,6 +22,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod directory;
+pub mod gateway;
 pub mod identity;
 pub mod relay;
 pub mod scrape;

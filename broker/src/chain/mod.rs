@@ -35,6 +35,7 @@ mod disturb;
 mod facts;
 mod guest_calls;
 mod instances;
+mod journal;
 mod life;
 mod loader;
 mod metrics;
@@ -57,11 +58,12 @@ pub use facts::CallerFacts;
 pub use guest_calls::GuestCalls;
 pub use instances::Instances;
 pub use jackfield_plugin_host::{
-    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Digest, Facts,
-    Family, FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall, Part,
-    Payload, Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment,
+    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Digest, Event,
+    Facts, Family, FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall,
+    Part, Payload, Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment,
     Waiting,
 };
+pub use journal::{Journal, Read, shown};
 pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader, Offer};
 pub use request::Request;

@@ -18,6 +18,8 @@ mod check;
 mod client;
 mod compile;
 mod completion;
+mod context;
+mod contexts;
 mod demo;
 mod doctor;
 mod exit;
@@ -31,6 +33,7 @@ mod run;
 mod settings;
 mod show;
 mod token;
+mod top;
 mod wasm_toolchain;
 
 #[cfg(test)]
@@ -69,6 +72,8 @@ enum Command {
     Apps(look::Apps),
     /// List registered services
     Services(look::Services),
+    /// Watch applications, services and plugins
+    Top(top::Top),
     /// See what Prometheus gets from applications
     Metrics(metrics::Metrics),
     /// Take no new work, let streams finish, then end
@@ -79,6 +84,9 @@ enum Command {
     Explain(explain::Explain),
     /// Say what this machine lacks for the configuration, and how to mend it
     Doctor(doctor::Doctor),
+    /// Name brokers, so that commands find them and their tokens
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(show::ConfigCommand),
@@ -117,6 +125,8 @@ impl Command {
             Self::Check(command) => command.run(),
             Self::Apps(command) => command.run(),
             Self::Services(command) => command.run(),
+            Self::Top(command) => command.run(),
+            Self::Context(command) => command.run(),
             Self::Metrics(command) => command.run(),
             Self::Drain(command) => command.run(),
             Self::Plugin(command) => command.run(),

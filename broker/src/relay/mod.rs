@@ -66,7 +66,15 @@ mod ticket;
 mod verdict;
 mod waiting;
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
 use tokio::{
@@ -121,6 +129,8 @@ pub struct Config {
 pub struct Relay {
     plane: Arc<Plane>,
     threads: Vec<mpsc::Sender<Arrival>>,
+    /// Of the thread that takes the next connection from inside.
+    turn: AtomicUsize,
 }
 
 impl Relay {
@@ -143,7 +153,11 @@ impl Relay {
         let threads = (0..threads.max(1))
             .map(|number| spawn_thread(number, plane.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Self { plane, threads })
+        Ok(Self {
+            plane,
+            threads,
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// Binds, and accepts until the returned listener is dropped.
@@ -164,11 +178,16 @@ impl Relay {
 
     /// Takes over a connection to a part of the broker, which is trusted.
     pub async fn attach(&self, io: FrameIo) -> io::Result<()> {
+        self.attach_as(io, Arc::new(Principal::broker())).await
+    }
+
+    /// Takes over a connection by which a part of the broker calls in the name of somebody else.
+    pub async fn attach_as(&self, io: FrameIo, who: Arc<Principal>) -> io::Result<()> {
         let refused = |_| io::Error::other("the broker takes no connections now");
         let admission = self.plane.links.admit(None).map_err(refused)?;
-        let arrival = Arrival::Memory(io, admission, Some(Arc::new(Principal::broker())));
-        self.threads[0]
-            .send(arrival)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len();
+        self.threads[turn]
+            .send(Arrival::Memory(io, admission, Some(who)))
             .await
             .map_err(|_| io::Error::other("the relay has ended"))
     }

@@ -7,9 +7,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::{Admin, Faces, Handles, PluginDeed, PluginLoad, Readiness, Token},
+    admin::{Admin, Audit, Faces, Handles, Operators, PluginDeed, PluginLoad, Readiness, Token},
     chain::{Beside, Chains, LoadErrors, Loader, NewVersion, OperationError, Operations},
-    config::{HostPort, Loaded, parse_duration},
+    config::{AdminFace, HostPort, Loaded, parse_duration},
+    gateway::{self, Gateway},
+    identity::Identity,
     relay::{Directory, Relay},
     scrape::{Parts, Scraper},
     telemetry::{LogHandle, MetricsError, Registry},
@@ -25,6 +27,9 @@ pub(super) struct Rooms {
     pub(super) chains: Arc<Chains>,
     pub(super) loader: Arc<Loader>,
     pub(super) relay: Arc<Relay>,
+    pub(super) identity: Arc<Identity>,
+    /// Where this broker is to be found, for tools.
+    pub(super) brokers: Vec<String>,
     pub(super) registry: Registry,
     pub(super) log: LogHandle,
     /// Where a wish to drain goes.
@@ -34,14 +39,36 @@ pub(super) struct Rooms {
 pub(super) fn start(rooms: Rooms) -> Result<Admin, StartError> {
     let loaded = rooms.config.load_full();
     let (http, admin) = (&loaded.config.http, &loaded.config.admin);
+    let gateway = Gateway::new(
+        http.calls.clone(),
+        gateway::Parts {
+            relay: rooms.relay.clone(),
+            identity: rooms.identity.clone(),
+            directory: rooms.directory.clone(),
+            brokers: rooms.brokers.clone(),
+            registry: rooms.registry.prometheus(),
+        },
+    )?;
     let faces = Faces {
         http: bind("http", &http.listen)?,
         http_connections: HTTP_CONNECTIONS,
+        http_hosts: http.hosts.clone(),
+        calls: gateway.routes(),
         admin: bind("admin", &admin.listen)?,
-        token: Token::load_or_create(&admin.token_file)?,
+        operators: operators(admin)?,
+        audit: Audit::in_file(admin.audit_file.clone()),
         hosts: admin.hosts.clone(),
     };
     Ok(Admin::start(faces, handles(rooms)?)?)
+}
+
+fn operators(admin: &AdminFace) -> Result<Operators, StartError> {
+    let mut operators = Operators::new(Token::load_or_create(&admin.token_file)?);
+    for token in &admin.tokens {
+        let made = Token::load_or_create(&token.file)?;
+        operators.add(&token.name, made, token.roles.clone())?;
+    }
+    Ok(operators)
 }
 
 fn bind(face: &str, address: &HostPort) -> Result<TcpListener, StartError> {
@@ -59,6 +86,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         registry,
         log,
         drain,
+        ..
     } = rooms;
     let sizes = Sizes::register(&registry)?;
     let current = config.load();
@@ -74,12 +102,13 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     )?;
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
+    let journal = chains.journal();
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
     let running = Arc::clone(&config);
-    let plugin = move |plugin: &str, deed| {
+    let plugin = move |who: &str, plugin: &str, deed| {
         let operations = Operations::new(Arc::clone(&loader));
-        act(&operations, plugin, deed, || {
+        act(&operations, who, plugin, deed, || {
             loader.load(&running.load().config.plugins)
         })
         .map_err(|error| error.to_string())
@@ -96,6 +125,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         services: Box::new(move || services.services()),
         plugins: Box::new(plugins),
         plugin: Box::new(plugin),
+        journal,
         connections: Box::new(connections),
         config: Box::new(move || json!(config.load().settings)),
         readiness: Box::new(move || Readiness {
@@ -114,11 +144,9 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     })
 }
 
-/// The admin API knows one operator: whoever has the token.
-const WHO: &str = "admin";
-
 fn act(
     operations: &Operations,
+    who: &str,
     plugin: &str,
     deed: PluginDeed,
     reload: impl FnOnce() -> Result<u64, LoadErrors>,
@@ -139,14 +167,14 @@ fn act(
                 Some(percent) => Some(Beside::Share((percent * 100.0).round() as u32)),
                 None => shadow.then_some(Beside::Shadow),
             };
-            operations.load(plugin, version, beside, WHO)
+            operations.load(plugin, version, beside, who)
         }
         PluginDeed::Reload => Ok(reload()?),
-        PluginDeed::Enable => operations.enable(plugin, WHO),
-        PluginDeed::Disable => operations.disable(plugin, WHO),
-        PluginDeed::Promote => operations.promote(plugin, WHO),
-        PluginDeed::Rollback(to) => operations.rollback(plugin, to.as_deref(), WHO),
-        PluginDeed::Reset => operations.reset(plugin, WHO),
+        PluginDeed::Enable => operations.enable(plugin, who),
+        PluginDeed::Disable => operations.disable(plugin, who),
+        PluginDeed::Promote => operations.promote(plugin, who),
+        PluginDeed::Rollback(to) => operations.rollback(plugin, to.as_deref(), who),
+        PluginDeed::Reset => operations.reset(plugin, who),
     }
 }
 

@@ -5,7 +5,7 @@ use jackfield_rsocket::net::ListenOptions;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::TokenError,
+    admin::{SameToken, TokenError},
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader, Watcher},
     config::{Loaded, Surroundings},
     identity::{self, Identity, IdentityError},
@@ -40,6 +40,8 @@ pub enum StartError {
     Plugins(#[from] LoadErrors),
     #[error("{0}")]
     Token(#[from] TokenError),
+    #[error("{0}")]
+    SameToken(#[from] SameToken),
     #[error("{what} cannot be bound: {source}; {todo}")]
     Bind {
         what: String,
@@ -57,7 +59,10 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Plugins(_) | Self::Token(_) | Self::Identity(_))
+        matches!(
+            self,
+            Self::Plugins(_) | Self::Token(_) | Self::SameToken(_) | Self::Identity(_)
+        )
     }
 
     pub(super) fn bind(what: &str, source: io::Error) -> Self {
@@ -124,6 +129,10 @@ impl Server {
         let (node, version) = (&loaded.config.node.name, env!("CARGO_PKG_VERSION"));
         tracing::info!(code = "RST-100001", node, version, "started");
 
+        let brokers = match loaded.config.cluster.brokers.as_slice() {
+            [] => listening.iter().map(|it| it.uri().to_string()).collect(),
+            brokers => brokers.to_vec(),
+        };
         let (drain, drains) = mpsc::channel(1);
         let current = Arc::new(ArcSwap::from_pointee(loaded));
         let admin = faces::start(Rooms {
@@ -132,6 +141,8 @@ impl Server {
             chains,
             loader: Arc::clone(&loader),
             relay: Arc::clone(&relay),
+            identity: Arc::clone(&identity),
+            brokers,
             registry: registry.clone(),
             log: log.clone(),
             drain,
