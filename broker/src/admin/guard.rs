@@ -97,12 +97,7 @@ pub(super) async fn guard(
 }
 
 /// Stands before one route.
-pub(super) async fn check_role(
-    role: Role,
-    private: bool,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn check_role(role: Role, request: Request, next: Next) -> Response {
     let operator = request.extensions().get::<Operator>();
     if !operator.is_some_and(|operator| operator.has(role)) {
         let (name, role) = (operator.map_or("", |it| &it.name), role.as_str());
@@ -112,7 +107,7 @@ pub(super) async fn check_role(
     }
     match reads(request.method()) {
         true => next.run(request).await,
-        false => act(request, next, private).await,
+        false => act(request, next).await,
     }
 }
 
@@ -120,8 +115,7 @@ pub(super) async fn check_role(
 #[derive(Clone, Debug)]
 struct Said(String);
 
-/// Of a private body nothing is said but its length.
-async fn act(request: Request, next: Next, private: bool) -> Response {
+async fn act(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         let (what, todo) = (
@@ -130,10 +124,7 @@ async fn act(request: Request, next: Next, private: bool) -> Response {
         );
         return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, what, todo).into_response();
     };
-    let said = match private {
-        true => format!("{} bytes", body.len()),
-        false => shortened(&body),
-    };
+    let said = shortened(&body);
     let request = Request::from_parts(head, Body::from(body));
     let mut response = next.run(request).await;
     response.extensions_mut().insert(Said(said));

@@ -23,8 +23,6 @@ pub(super) struct Route {
     pub(super) answer: Answered,
     /// Other refusals than those that any route may answer with.
     pub(super) refusals: Vec<(u16, &'static str)>,
-    /// What the body says is not for the audit log.
-    pub(super) private: bool,
     handler: MethodRouter<Arc<Room>>,
 }
 
@@ -56,7 +54,6 @@ impl Route {
                 schema: json!({ "type": "object" }),
             },
             refusals: Vec::new(),
-            private: false,
             handler,
         }
     }
@@ -68,11 +65,6 @@ impl Route {
 
     pub(super) fn body(mut self, schema: Value, required: bool) -> Self {
         self.body = Some((schema, required));
-        self
-    }
-
-    pub(super) fn private(mut self) -> Self {
-        self.private = true;
         self
     }
 
@@ -107,8 +99,8 @@ impl Routes {
 
     pub(super) fn router(&self) -> Router<Arc<Room>> {
         self.0.iter().fold(Router::new(), |router, route| {
-            let (role, private) = (route.role, route.private);
-            let check = move |request, next| check_role(role, private, request, next);
+            let role = route.role;
+            let check = move |request, next| check_role(role, request, next);
             let handler = route.handler.clone();
             router.route(&route.path, handler.layer(middleware::from_fn(check)))
         })

@@ -41,11 +41,7 @@ impl Fuzzing<'_> {
             "--workers",
             "1",
         ]);
-        command.args([
-            "--generation-database",
-            "none",
-            "--generation-deterministic",
-        ]);
+        command.args(["--generation-deterministic"]);
         command.args(["--no-color", "--warnings", "off", "--request-timeout", "20"]);
         let done = command.args(more).output().expect("it runs");
         let text = String::from_utf8_lossy(&done.stdout);

@@ -47,7 +47,7 @@ fn the_document_is_true_both_ways() {
             }
         }
     }
-    assert_eq!(described, super::super::api::routes().iter().count());
+    assert_eq!(described, api::routes().iter().count());
     let ids: BTreeSet<&str> = paths
         .values()
         .flat_map(|operations| operations.as_object().unwrap().values())

@@ -27,7 +27,7 @@ impl World {
 #[test]
 fn each_route_has_its_role() {
     let world = World::start();
-    for route in super::super::api::routes().iter() {
+    for route in api::routes().iter() {
         let path = route
             .path
             .replace("{name}", "nobody")
