@@ -127,8 +127,12 @@ fn after(query: Option<&str>, last: Option<&str>) -> Result<u64, Refusal> {
     let Some(text) = last.or(asked) else {
         return Ok(0);
     };
-    text.parse().map_err(|_| {
-        let todo = "send the sequence number of an event";
-        Refusal::new(StatusCode::BAD_REQUEST, "`after` is no number", todo)
-    })
+    // As the document has it: 64 bits, with a sign.
+    let number = text.parse::<i64>().ok();
+    number
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or_else(|| {
+            let todo = "send the sequence number of an event";
+            Refusal::new(StatusCode::BAD_REQUEST, "`after` is no number", todo)
+        })
 }
