@@ -83,9 +83,11 @@ fn chain(file: &std::path::Path, plugins: usize) -> (Arc<Chains>, Loader) {
         outbound: Default::default(),
         mode: Mode::Live,
         sha256: None,
+        signed_by: None,
         settings: serde_json::Value::Null,
     };
     let config = ChainConfig {
+        chaos: true,
         deadline: Duration::from_millis(10),
         cache_dir: file.with_extension("cache"),
         kept_dir: None,

@@ -9,10 +9,10 @@ pub mod shared {
         inline: "
             package jackfield:sdk;
             world shared {
-                import jackfield:plugin/message@0.1.0-draft;
-                import jackfield:plugin/apps@0.1.0-draft;
-                import jackfield:plugin/request@0.1.0-draft;
-                import jackfield:plugin/candidates@0.1.0-draft;
+                import jackfield:plugin/message@0.1.0;
+                import jackfield:plugin/apps@0.1.0;
+                import jackfield:plugin/request@0.1.0;
+                import jackfield:plugin/candidates@0.1.0;
             }
         ",
         world: "jackfield:sdk/shared",
@@ -48,8 +48,8 @@ hook!(
     "export_routing_filter",
     "jackfield_plugin_sdk::expansion::routing_filter"
     {
-        "jackfield:plugin/message@0.1.0-draft": message,
-        "jackfield:plugin/request@0.1.0-draft": request
+        "jackfield:plugin/message@0.1.0": message,
+        "jackfield:plugin/request@0.1.0": request
     }
 );
 hook!(
@@ -58,8 +58,8 @@ hook!(
     "export_endpoint_selector",
     "jackfield_plugin_sdk::expansion::endpoint_selector"
     {
-        "jackfield:plugin/request@0.1.0-draft": request,
-        "jackfield:plugin/candidates@0.1.0-draft": candidates
+        "jackfield:plugin/request@0.1.0": request,
+        "jackfield:plugin/candidates@0.1.0": candidates
     }
 );
 hook!(
@@ -68,8 +68,8 @@ hook!(
     "export_chaos",
     "jackfield_plugin_sdk::expansion::chaos"
     {
-        "jackfield:plugin/message@0.1.0-draft": message,
-        "jackfield:plugin/request@0.1.0-draft": request
+        "jackfield:plugin/message@0.1.0": message,
+        "jackfield:plugin/request@0.1.0": request
     }
 );
 hook!(
@@ -77,7 +77,7 @@ hook!(
     "with-authenticator",
     "export_authenticator",
     "jackfield_plugin_sdk::expansion::authenticator"
-    { "jackfield:plugin/message@0.1.0-draft": message }
+    { "jackfield:plugin/message@0.1.0": message }
 );
 hook!(
     metrics_collector,
@@ -85,8 +85,8 @@ hook!(
     "export_metrics_collector",
     "jackfield_plugin_sdk::expansion::metrics_collector"
     {
-        "jackfield:plugin/message@0.1.0-draft": message,
-        "jackfield:plugin/apps@0.1.0-draft": apps
+        "jackfield:plugin/message@0.1.0": message,
+        "jackfield:plugin/apps@0.1.0": apps
     }
 );
 hook!(
@@ -94,7 +94,7 @@ hook!(
     "with-events",
     "export_events",
     "jackfield_plugin_sdk::expansion::events"
-    { "jackfield:plugin/apps@0.1.0-draft": apps }
+    { "jackfield:plugin/apps@0.1.0": apps }
 );
 
 /// An import: its world, what it shares with others.
@@ -116,8 +116,8 @@ import!(names, "with-names" {});
 import!(log, "with-log" {});
 import!(metrics, "with-metrics" {});
 import!(kv, "with-kv" {});
-import!(directory, "with-directory" { "jackfield:plugin/apps@0.1.0-draft": apps });
+import!(directory, "with-directory" { "jackfield:plugin/apps@0.1.0": apps });
 import!(clock, "with-clock" {});
 import!(random, "with-random" {});
-import!(call, "with-call" { "jackfield:plugin/message@0.1.0-draft": message });
+import!(call, "with-call" { "jackfield:plugin/message@0.1.0": message });
 import!(http, "with-http" {});

@@ -21,10 +21,10 @@ pub fn set(key: &str, value: &[u8], expires_ms: u64) -> Result<(), Trouble> {
 }
 
 /// Whether there was one.
-pub fn delete(key: &str) -> bool {
+pub fn remove(key: &str) -> bool {
     match IN_A_TEST {
-        true => test::delete(key),
-        false => host::delete(key),
+        true => test::remove(key),
+        false => host::remove(key),
     }
 }
 
@@ -51,7 +51,7 @@ pub fn compare_and_set(
     if holds {
         match new {
             Some(value) => test::write(key, test::Value::Bytes(value.to_vec()), expires_ms)?,
-            None => drop(test::delete(key)),
+            None => drop(test::remove(key)),
         }
     }
     Ok(holds)
@@ -104,7 +104,7 @@ mod test {
         Ok(())
     }
 
-    pub(super) fn delete(key: &str) -> bool {
+    pub(super) fn remove(key: &str) -> bool {
         let lives = read(key).is_some();
         ENTRIES.with_borrow_mut(|entries| entries.remove(key));
         lives

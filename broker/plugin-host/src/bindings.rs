@@ -14,10 +14,10 @@ pub(crate) mod shared {
         inline: "
             package jackfield:host;
             world shared {
-                import jackfield:plugin/message@0.1.0-draft;
-                import jackfield:plugin/apps@0.1.0-draft;
-                import jackfield:plugin/request@0.1.0-draft;
-                import jackfield:plugin/candidates@0.1.0-draft;
+                import jackfield:plugin/message@0.1.0;
+                import jackfield:plugin/apps@0.1.0;
+                import jackfield:plugin/request@0.1.0;
+                import jackfield:plugin/candidates@0.1.0;
             }
         ",
         world: "jackfield:host/shared",

@@ -18,16 +18,20 @@ pub enum PluginError {
     #[error("has the digest {found}, but the configuration pins {pinned}")]
     Digest { found: Digest, pinned: Digest },
     #[error(
-        "was built for {found}, and this broker speaks {VERSION}; rebuild it with the matching SDK"
+        "was built for {found}, and this broker speaks {VERSION}; rebuild it with the matching SDK, or update the broker"
     )]
     WrongVersion { found: String },
     #[error("imports `{0}`, which this broker does not offer")]
     UnknownImport(String),
+    #[error("exports `{0}`, which this broker does not know; update the broker")]
+    UnknownExport(String),
     #[error("imports `{import}`, which is not granted; add \"{capability}\" to its `allow`", capability = .capability.name())]
     Denied {
         import: String,
         capability: Capability,
     },
+    #[error("is not signed as `signed-by` asks: {0}")]
+    Signature(String),
     #[error("does not export `{0}`")]
     MissingExport(String),
     #[error("implements no hook that this broker knows; it exports {0}")]
@@ -46,12 +50,22 @@ pub enum PluginError {
     Trap(String),
     #[error("refuses its settings: {0}")]
     Refused(String),
+    /// As its schema says; the keys down to the setting, empty for all of them.
+    #[error("refuses its settings: {}{what}", of(.path))]
+    Setting { path: Vec<String>, what: String },
     #[error("gave an answer that makes no sense: {0}")]
     Answer(String),
     #[error("{0}")]
     Unavailable(String),
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
+}
+
+fn of(path: &[String]) -> String {
+    match path {
+        [] => String::new(),
+        keys => format!("`{}` ", keys.join(".")),
+    }
 }
 
 impl PluginError {
@@ -71,15 +85,17 @@ impl PluginError {
             Self::NotAComponent(_) | Self::CoreModule => "not_a_component",
             Self::TooLarge { .. } => "too_large",
             Self::Digest { .. } => "digest",
+            Self::Signature(_) => "signature",
             Self::WrongVersion { .. } => "wrong_version",
             Self::UnknownImport(_) => "unknown_import",
+            Self::UnknownExport(_) => "unknown_export",
             Self::Denied { .. } => "denied",
             Self::MissingExport(_) | Self::NoHook(_) | Self::Mismatch(_) => "interface",
             Self::Compile(_) | Self::CompileStopped(_) => "compile",
             Self::Memory { .. } => "memory",
             Self::Deadline { .. } => "deadline",
             Self::Trap(_) => "trap",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::Setting { .. } => "refused",
             Self::Answer(_) => "answer",
             Self::Unavailable(_) => "unavailable",
             Self::Io { .. } => "io",

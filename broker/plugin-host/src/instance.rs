@@ -67,6 +67,7 @@ pub(crate) struct Instance {
     filter: Option<WithRoutingFilter>,
     selector: Option<WithEndpointSelector>,
     chaos: Option<WithChaos>,
+    calls: u32,
 }
 
 impl Instance {
@@ -110,7 +111,15 @@ impl Instance {
             filter,
             selector,
             chaos,
+            calls: 0,
         })
+    }
+
+    /// Calls before this one.
+    pub(crate) const fn count(&mut self) -> u32 {
+        let before = self.calls;
+        self.calls = before.wrapping_add(1);
+        before
     }
 
     /// One call of the hook `routing-filter`.

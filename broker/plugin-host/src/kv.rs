@@ -89,7 +89,7 @@ impl Kv {
         self.put(&mut shard, key, Value::Bytes(value.into()), expires)
     }
 
-    pub fn delete(&self, key: &str, now: Instant) -> bool {
+    pub fn remove(&self, key: &str, now: Instant) -> bool {
         let mut shard = self.shard(key);
         let lives = shard.live(key, now).is_some();
         self.take(&mut shard, key);
@@ -303,7 +303,7 @@ mod tests {
         kv.set("a", vec![1, 2], Some(after(now, 100)), now).unwrap();
         assert_eq!(kv.get("a", after(now, 99)), Some(vec![1, 2]));
         assert_eq!(kv.get("a", after(now, 100)), None);
-        assert!(!kv.delete("a", after(now, 100)), "it was gone already");
+        assert!(!kv.remove("a", after(now, 100)), "it was gone already");
         assert_eq!(kv.used(), (0, 0));
     }
 

@@ -41,6 +41,7 @@ mod limits;
 mod names;
 mod outline;
 mod plugin;
+mod schema;
 mod scrape;
 mod selection;
 mod slow;

@@ -1,17 +1,18 @@
 //! What is in a component, read from its outermost imports and exports before anything is compiled.
 //!
-//! Invariant: what an outline accepts imports nothing unknown and belongs to exactly our version. The types behind the
-//! names are checked later, when the component is linked.
+//! Invariant: what an outline accepts imports nothing unknown, exports nothing unknown of our package, and belongs to a
+//! version this host speaks. The types behind the names are checked later, when the component is linked.
 
 use serde::Serialize;
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
 
-use crate::{Digest, PluginError};
+use crate::{Digest, PluginError, schema};
 
 /// The WIT package of the contract.
 pub const PACKAGE: &str = "jackfield:plugin";
-/// The one version of it that this host speaks. A draft is compatible with nothing but itself.
-pub const VERSION: &str = "0.1.0-draft";
+/// The newest version of it that this host speaks. It speaks the earlier ones of the same minor too, since within a minor
+/// nothing but interfaces and functions to import are added.
+pub const VERSION: &str = "0.1.0";
 
 /// The largest component that is accepted.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
@@ -116,6 +117,8 @@ pub struct Outline {
     pub hooks: Vec<Hook>,
     /// What it must be granted.
     pub capabilities: Vec<Capability>,
+    /// What its settings look like, when it says so.
+    pub settings_schema: Option<serde_json::Value>,
 }
 
 impl Outline {
@@ -123,7 +126,12 @@ impl Outline {
     pub fn read(bytes: &[u8]) -> Result<Self, PluginError> {
         let size = bytes.len() as u64;
         Self::check_size(size)?;
-        let (imports, exports) = outermost_names(bytes)?;
+        let Surface {
+            imports,
+            exports,
+            schema,
+        } = Surface::read(bytes)?;
+        let schema = schema.map(schema::parse).transpose();
         let mut versions: Vec<String> = imports
             .iter()
             .chain(&exports)
@@ -152,6 +160,7 @@ impl Outline {
             imports,
             exports,
             versions,
+            settings_schema: schema.map_err(PluginError::Mismatch)?,
         })
     }
 
@@ -168,7 +177,7 @@ impl Outline {
 
     /// Whether this host can load it, all grants given.
     pub fn check(&self) -> Result<(), PluginError> {
-        if let Some(found) = self.versions.iter().find(|version| *version != VERSION) {
+        if let Some(found) = self.versions.iter().find(|found| !speaks(VERSION, found)) {
             let found = format!("{PACKAGE}@{found}");
             return Err(PluginError::WrongVersion { found });
         }
@@ -187,11 +196,27 @@ impl Outline {
             };
             return Err(PluginError::NoHook(exports));
         }
-        let lifecycle = interface(LIFECYCLE);
-        if !self.exports.contains(&lifecycle) {
-            return Err(PluginError::MissingExport(lifecycle));
+        let exports = self.exports.iter();
+        let mut ours = exports.filter_map(|export| Some((ours(export)?.0, export)));
+        let known = |name: &str| name == LIFECYCLE || Hook::ALL.iter().any(|it| it.name() == name);
+        if let Some((_, export)) = ours.clone().find(|(name, _)| !known(name)) {
+            return Err(PluginError::UnknownExport(export.clone()));
         }
-        Ok(())
+        match ours.any(|(name, _)| name == LIFECYCLE) {
+            true => Ok(()),
+            false => Err(PluginError::MissingExport(interface(LIFECYCLE))),
+        }
+    }
+
+    /// Whether settings are as its schema says, when it has one.
+    pub(crate) fn check_settings(&self, json: &str) -> Result<(), PluginError> {
+        let Some(schema) = &self.settings_schema else {
+            return Ok(());
+        };
+        let settings: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| PluginError::Refused(format!("they are not JSON: {error}")))?;
+        schema::check(schema, &settings)
+            .map_err(|schema::Unfit { path, what }| PluginError::Setting { path, what })
     }
 
     /// Whether everything it needs is granted.
@@ -210,6 +235,25 @@ impl Outline {
     }
 }
 
+/// Whether a host of one version loads what was built for another: the same minor, and not newer.
+fn speaks(host: &str, guest: &str) -> bool {
+    match (numbers(host), numbers(guest)) {
+        (Some([major, minor, patch]), Some(guest)) => {
+            guest[..2] == [major, minor] && guest[2] <= patch
+        }
+        _ => false,
+    }
+}
+
+/// Three plain numbers: a draft is compatible with nothing.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let numbers: Vec<u32> = version
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    numbers.try_into().ok()
+}
+
 /// The full name of one of our interfaces.
 pub(crate) fn interface(name: &str) -> String {
     format!("{PACKAGE}/{name}@{VERSION}")
@@ -221,33 +265,49 @@ fn ours(name: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('@').unwrap_or((rest, "no version")))
 }
 
-fn outermost_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(not_a_component)? {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
-                return Err(PluginError::CoreModule);
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    imports.push(import.map_err(not_a_component)?.name.name.to_owned());
+/// What is seen of a component from outside.
+#[derive(Default)]
+struct Surface<'a> {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// From the component, or from a module inside it: compilers leave it there.
+    schema: Option<&'a [u8]>,
+}
+
+impl<'a> Surface<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, PluginError> {
+        let mut this = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(not_a_component)? {
+                Payload::Version {
+                    encoding: Encoding::Module,
+                    ..
+                } if depth == 0 => {
+                    return Err(PluginError::CoreModule);
                 }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    exports.push(export.map_err(not_a_component)?.name.name.to_owned());
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        let import = import.map_err(not_a_component)?;
+                        this.imports.push(import.name.name.to_owned());
+                    }
                 }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        let export = export.map_err(not_a_component)?;
+                        this.exports.push(export.name.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) if section.name() == schema::SECTION => {
+                    this.schema = Some(section.data());
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(this)
     }
-    Ok((imports, exports))
 }
 
 fn not_a_component(error: impl ToString) -> PluginError {
@@ -262,4 +322,27 @@ fn not_a_component(error: impl ToString) -> PluginError {
 
 fn as_text<S: serde::Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_speaks_its_own_minor_up_to_its_own_patch() {
+        for guest in ["0.1.0", "0.1.1", "0.1.2"] {
+            assert!(speaks("0.1.2", guest), "{guest}");
+        }
+        for guest in [
+            "0.1.3",
+            "0.0.2",
+            "0.2.0",
+            "1.1.2",
+            "0.1.0-draft",
+            "0.1",
+            "no version",
+        ] {
+            assert!(!speaks("0.1.2", guest), "{guest}");
+        }
+    }
 }

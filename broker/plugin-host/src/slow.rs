@@ -78,6 +78,7 @@ impl SlowInstance {
     ) -> Result<Self, PluginError> {
         let absent = || PluginError::Unavailable("implements no slow hook".into());
         let exports = plugin.slow.as_ref().ok_or_else(absent)?;
+        plugin.outline().check_settings(&settings.json)?;
         let polls = Arc::new(Polls::default());
         let cpu = CpuLimit::polled(Arc::clone(&polls));
         let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
     extract::State,
     http::{Method, StatusCode},
@@ -21,7 +21,10 @@ use super::{
     faces::Room,
     guard::guard,
     openapi::{self, list_of, one_of},
-    operators::Role::{Operate, Read},
+    operators::{
+        Operator,
+        Role::{Operate, Read},
+    },
     plugins,
     reply::Refusal,
     route::{Route, Routes},
@@ -171,13 +174,17 @@ struct Drain {
     grace: Option<String>,
 }
 
-async fn drain(State(room): State<Arc<Room>>, body: Bytes) -> Result<Response, Refusal> {
+async fn drain(
+    State(room): State<Arc<Room>>,
+    Extension(who): Extension<Operator>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
     let todo = "send nothing, or {\"grace\":\"30s\"}";
     let Drain { grace } = match body.is_empty() {
         true => Drain::default(),
         false => read(&body, todo)?,
     };
-    (room.handles.drain)(grace.as_deref())
+    (room.handles.drain)(&who.name, grace.as_deref())
         .map_err(|what| Refusal::new(StatusCode::BAD_REQUEST, what, todo))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response())
 }

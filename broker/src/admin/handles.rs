@@ -10,7 +10,7 @@ use crate::{
 
 type View<T> = Box<dyn Fn() -> T + Send + Sync>;
 type Act = Box<dyn Fn(&str, &str, PluginDeed) -> Result<u64, String> + Send + Sync>;
-type Drain = Box<dyn Fn(Option<&str>) -> Result<(), String> + Send + Sync>;
+type Drain = Box<dyn Fn(&str, Option<&str>) -> Result<(), String> + Send + Sync>;
 
 /// All that the faces can see and do. Views are asked for on the admin thread and must not block.
 pub struct Handles {
@@ -30,7 +30,7 @@ pub struct Handles {
     pub connections: View<serde_json::Value>,
     pub config: View<serde_json::Value>,
     pub readiness: View<Readiness>,
-    /// Starts to drain, with a grace period as written; says what is wrong with it.
+    /// Has an operator start to drain, with a grace period as written; says what is wrong with it.
     pub drain: Drain,
 }
 

@@ -7,6 +7,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     EMBEDDED.iter().map(|(name, _)| *name)
 }
 
+/// Whether these are the bytes of one of them.
+pub(super) fn holds(bytes: &[u8]) -> bool {
+    EMBEDDED.iter().any(|(_, embedded)| *embedded == bytes)
+}
+
 pub(super) fn component(name: &str) -> Option<&'static [u8]> {
     EMBEDDED
         .iter()

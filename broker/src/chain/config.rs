@@ -13,6 +13,8 @@ use crate::directory::ServicePattern;
 pub struct ChainConfig {
     /// The guest CPU time one request may spend in all plugins together.
     pub deadline: Duration,
+    /// Whether plugins may break things on purpose: the operator's switch, whatever they are set to.
+    pub chaos: bool,
     /// Where compiled components are kept. Only the broker may write there.
     pub cache_dir: PathBuf,
     /// Where components that were live, and what operators changed, are kept; none: nowhere.
@@ -43,6 +45,8 @@ pub struct PluginConfig {
     pub mode: Mode,
     /// Pins the component: anything else is refused.
     pub sha256: Option<[u8; 32]>,
+    /// The minisign key that must have signed the component, in Base64.
+    pub signed_by: Option<String>,
     /// Handed to the plugin as JSON, as it is.
     pub settings: serde_json::Value,
 }

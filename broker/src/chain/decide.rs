@@ -67,6 +67,13 @@ impl Chain {
         }
     }
 
+    /// With the hook `chaos` switched off: nobody is asked for a fault.
+    #[must_use]
+    pub(super) fn without_chaos(mut self) -> Self {
+        self.disturbers.clear();
+        self
+    }
+
     pub(super) fn empty() -> Self {
         Self::new(0, Duration::ZERO, Vec::new(), Vec::new(), Vec::new())
     }

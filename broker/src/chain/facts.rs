@@ -6,7 +6,8 @@ use jackfield_plugin_host::Facts;
 
 use crate::identity::Principal;
 
-/// Attributes of the principal are `role`, `authority`, `organisation` and `service-account`.
+/// Attributes of the principal are `role`, `authority`, `organisation`, `service-account`, and what a plugin that vouches
+/// for it said besides.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerFacts<'a> {
     pub principal: &'a Principal,
@@ -15,14 +16,20 @@ pub struct CallerFacts<'a> {
 }
 
 impl CallerFacts<'_> {
-    fn values(&self, key: &str) -> &[Box<str>] {
-        match key {
-            "role" => &self.principal.roles,
-            "authority" => &self.principal.authorities,
-            "organisation" => &self.principal.organisations,
-            "service-account" => &self.principal.service_accounts,
-            _ => &[],
-        }
+    fn values(&self, key: &str) -> impl Iterator<Item = &str> {
+        let principal = self.principal;
+        let (listed, key) = match key {
+            "role" => (&*principal.roles, None),
+            "authority" => (&*principal.authorities, None),
+            "organisation" => (&*principal.organisations, None),
+            "service-account" => (&*principal.service_accounts, None),
+            other => (&[][..], Some(other)),
+        };
+        let others = principal.attributes.iter();
+        let others = others.filter(move |(known, _)| key.is_some_and(|key| **known == *key));
+        { listed.iter() }
+            .chain(others.map(|(_, value)| value))
+            .map(|value| &**value)
     }
 }
 
@@ -32,11 +39,11 @@ impl Facts for CallerFacts<'_> {
     }
 
     fn has(&self, key: &str, value: &str) -> bool {
-        self.values(key).iter().any(|held| **held == *value)
+        self.values(key).any(|held| held == value)
     }
 
     fn attribute(&self, key: &str) -> Option<&str> {
-        self.values(key).first().map(|value| &**value)
+        self.values(key).next()
     }
 }
 
@@ -58,6 +65,14 @@ mod tests {
         assert_eq!(facts.attribute("role"), Some("admin"));
         assert_eq!(facts.attribute("organisation"), Some("acme"));
         assert_eq!(facts.attribute("moon"), None);
+        let mut principal = facts.principal.clone();
+        principal.attributes = vec![("tenant".into(), "blue".into())];
+        let facts = CallerFacts {
+            principal: &principal,
+            ..facts
+        };
+        assert!(facts.has("tenant", "blue") && !facts.has("tenant", "admin"));
+        assert_eq!(facts.attribute("tenant"), Some("blue"));
         assert_eq!(facts.metadata("zone"), Some("eu"));
     }
 }

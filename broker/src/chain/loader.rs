@@ -3,19 +3,19 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jackfield_plugin_host::{
-    Cache, Capability, CompileLimits, Compiler, Engine, Generation, Hook, HostCalls, Kv, Limits,
-    Outline, Plugin, PluginError, Settings,
+    Cache, CompileLimits, Compiler, Engine, Generation, Happening, Hook, HostCalls, Kv, Limits,
+    Plugin, PluginError, Settings,
 };
 
 use super::{
-    Chain, ChainConfig, Chains, Mode, OperationError, Override, PluginConfig, PluginView, Source,
-    builtin,
+    Chain, ChainConfig, Chains, Component, Mode, OperationError, Override, PluginConfig,
+    PluginView, Source, builtin,
     life::{Components, Overrides},
     slow::{Outside, Pool, Threads},
     slow_hooks::Observer,
@@ -37,27 +37,6 @@ pub struct Loader {
     /// plugin.
     kvs: Mutex<HashMap<String, Arc<Kv>>>,
     threads_of_slow: Mutex<Option<Arc<Threads>>>,
-    offer: Offer,
-}
-
-/// What the broker around the chain does for plugins. A plugin that needs more is refused: one that is never asked,
-/// or always denied, would look as if it worked.
-#[derive(Clone, Copy, Debug)]
-pub struct Offer {
-    /// The hooks that are called.
-    pub hooks: &'static [Hook],
-    /// The capabilities that can be granted.
-    pub capabilities: &'static [Capability],
-}
-
-impl Default for Offer {
-    /// Everything that the contract has.
-    fn default() -> Self {
-        Self {
-            hooks: &Hook::ALL,
-            capabilities: &Capability::ALL,
-        }
-    }
 }
 
 /// How components are compiled.
@@ -84,26 +63,6 @@ pub struct LoadError {
 #[derive(Debug)]
 pub struct LoadErrors(pub Vec<LoadError>);
 
-impl Offer {
-    fn suffices(self, config: &PluginConfig, stage: &Stage) -> Result<(), PluginError> {
-        let lacking = |what: &str, name: &str, todo: &str| {
-            Err(PluginError::Unavailable(format!(
-                "{what} `{name}`, which this version of the broker does not offer; {todo}"
-            )))
-        };
-        let hooks = Hook::ALL.into_iter();
-        let uncalled = |hook: &Hook| stage.plugin().implements(*hook) && !self.hooks.contains(hook);
-        if let Some(hook) = { hooks }.find(uncalled) {
-            return lacking("has the hook", hook.name(), "leave the plugin out");
-        }
-        let ungranted = |wanted: &&Capability| !self.capabilities.contains(wanted);
-        match config.allow.iter().find(ungranted) {
-            Some(wanted) => lacking("is allowed", wanted.name(), "take it out of `allow`"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Loader {
     /// `threads`: how many data-plane threads ask, each with an instance of its own.
     pub fn new(
@@ -122,15 +81,7 @@ impl Loader {
             loading,
             kvs: Mutex::default(),
             threads_of_slow: Mutex::default(),
-            offer: Offer::default(),
         }
-    }
-
-    /// For a broker that does not do everything.
-    #[must_use]
-    pub const fn offering(mut self, offer: Offer) -> Self {
-        self.offer = offer;
-        self
     }
 
     /// Loads every plugin and swaps the chain, or changes nothing. What operators changed holds over what the
@@ -138,7 +89,48 @@ impl Loader {
     pub fn load(&self, config: &ChainConfig) -> Result<u64, LoadErrors> {
         let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let overrides = self.overrides(config)?;
-        self.replace(&mut loaded, config, overrides)
+        let before = (loaded.clone(), self.chains.views());
+        let generation = self.replace(&mut loaded, config, overrides)?;
+        self.tell_changes(before, config);
+        Ok(generation)
+    }
+
+    /// What a load brought in, changed or took out. What operators do is told where they do it.
+    fn tell_changes(&self, before: (Option<ChainConfig>, Vec<PluginView>), config: &ChainConfig) {
+        let (old, old_views) = before;
+        let old = old.map_or_else(Vec::new, |config| config.plugins);
+        let of = |plugins: &[PluginConfig], name: &str| {
+            { plugins.iter() }
+                .find(|plugin| plugin.name == name)
+                .cloned()
+        };
+        let views = self.chains.views();
+        for view in &views {
+            let known = { old_views.iter() }.find(|known| known.name == view.name);
+            let same = known.is_some_and(|known| known.digest == view.digest)
+                && of(&old, &view.name) == of(&config.plugins, &view.name);
+            if !same {
+                self.tell_change(view, "loaded");
+            }
+        }
+        let gone = |old: &&PluginView| !views.iter().any(|view| view.name == old.name);
+        for view in old_views.iter().filter(gone) {
+            let view = PluginView {
+                digest: None,
+                generation: self.chains.generation(),
+                ..view.clone()
+            };
+            self.tell_change(&view, "removed");
+        }
+    }
+
+    fn tell_change(&self, view: &PluginView, change: &'static str) {
+        self.chains.tell(|| Happening::PluginChanged {
+            plugin: view.name.clone(),
+            digest: view.digest.clone().unwrap_or_default(),
+            generation: view.generation,
+            change,
+        });
     }
 
     /// Tries a change of what operators changed: it is kept, and the chain that follows from it swapped in, or nothing
@@ -282,7 +274,6 @@ impl Loader {
                         let history = overrides.history(&plugin.name).to_vec();
                         let stage =
                             self.versions(plugin, held, kept.as_ref(), compiler, threads)?;
-                        self.offer.suffices(plugin, &stage)?;
                         Ok(stage.overridden(held.cloned(), history))
                     })
                 }
@@ -299,13 +290,11 @@ impl Loader {
         match errors.is_empty() {
             true => {
                 let observers = self.observers(&stages)?;
-                Ok(Chain::new(
-                    generation,
-                    config.deadline,
-                    stages,
-                    off,
-                    observers,
-                ))
+                let chain = Chain::new(generation, config.deadline, stages, off, observers);
+                Ok(match config.chaos {
+                    true => chain,
+                    false => chain.without_chaos(),
+                })
             }
             false => Err(LoadErrors(errors)),
         }
@@ -357,31 +346,32 @@ impl Loader {
             let absent = || PluginError::Unavailable("has no version that is kept".into());
             kept.ok_or_else(absent)?.read(digest)
         };
-        let bytes = match held.and_then(|held| held.digest.as_deref()) {
+        let component = match held.and_then(|held| held.digest.as_deref()) {
             Some(digest) => of_digest(digest)?,
             None => read(&config.source)?,
         };
-        let stage = self.stage(config, &bytes, compiler, threads)?;
+        let stage = self.stage(config, &component, compiler, threads)?;
         if let Some(kept) = kept {
-            kept.keep(&bytes)?;
+            kept.keep(&component)?;
         }
         let Some(trial) = held.and_then(|held| held.trial.as_ref()) else {
             return Ok(stage);
         };
-        let bytes = of_digest(&trial.digest)?;
-        let beside = self.stage(config, &bytes, compiler, threads)?;
+        let component = of_digest(&trial.digest)?;
+        let beside = self.stage(config, &component, compiler, threads)?;
         Ok(stage.with_trial(beside, trial.share, &self.chains.metrics))
     }
 
     fn stage(
         &self,
         config: &PluginConfig,
-        bytes: &[u8],
+        component: &Component,
         compiler: &Compiler,
         threads: usize,
     ) -> Result<Stage, PluginError> {
-        check_pin(config, bytes)?;
-        let plugin = Plugin::load(&self.engine, compiler, bytes, &config.allow)?;
+        check_pin(config, &component.bytes)?;
+        component.check(config.signed_by.as_deref())?;
+        let plugin = Plugin::load(&self.engine, compiler, &component.bytes, &config.allow)?;
         let name: Arc<str> = config.name.as_str().into();
         let settings = Settings {
             name: Arc::clone(&name),
@@ -440,18 +430,14 @@ fn whole(fault: PluginError) -> LoadErrors {
     }])
 }
 
-fn read(source: &Source) -> Result<Vec<u8>, PluginError> {
+fn read(source: &Source) -> Result<Component, PluginError> {
     match source {
-        Source::File(path) => {
-            let io = |source| PluginError::Io {
-                what: "cannot be read".into(),
-                source,
-            };
-            Outline::check_size(fs::metadata(path).map_err(io)?.len())?;
-            fs::read(path).map_err(io)
-        }
-        Source::Builtin(name) => builtin::component(name).map(<[u8]>::to_vec).ok_or_else(|| {
-            let why = match builtin::is_left_out(name) {
+        Source::File(path) => Component::read(path),
+        Source::Builtin(name) => {
+            builtin::component(name)
+                .map(|bytes| bytes.to_vec().into())
+                .ok_or_else(|| {
+                    let why = match builtin::is_left_out(name) {
                 true => "was not embedded when this program was built, for want of a Wasm target; \
                          run scripts/setup-wasm.sh and build again"
                     .to_owned(),
@@ -460,8 +446,9 @@ fn read(source: &Source) -> Result<Vec<u8>, PluginError> {
                     builtin::names().collect::<Vec<_>>().join(", ")
                 ),
             };
-            PluginError::Unavailable(why)
-        }),
+                    PluginError::Unavailable(why)
+                })
+        }
     }
 }
 

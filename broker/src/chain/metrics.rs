@@ -38,7 +38,7 @@ impl Metrics {
         let duration = HistogramVec::new(
             HistogramOpts::new(
                 "jackfield_plugin_call_duration_seconds",
-                "Time in a plugin hook, as the request saw it",
+                "Time in a plugin hook, as the request saw it; of hot hooks one call in 16 is timed",
             )
             .buckets(BUCKETS.to_vec()),
             &["plugin", "hook"],
@@ -129,8 +129,11 @@ pub(super) struct HookMetrics {
 }
 
 impl HookMetrics {
-    pub(super) fn called(&self, outcome: CallOutcome, took: Duration) {
-        self.duration.observe(took.as_secs_f64());
+    /// `took` is none when the call was not timed.
+    pub(super) fn called(&self, outcome: CallOutcome, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.duration.observe(took.as_secs_f64());
+        }
         self.skipped(outcome);
     }
 

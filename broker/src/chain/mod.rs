@@ -41,6 +41,7 @@ mod loader;
 mod metrics;
 mod probe;
 mod request;
+mod signature;
 mod slow;
 mod slow_hooks;
 mod stage;
@@ -56,17 +57,18 @@ pub use decide::{Chain, Failed};
 pub use disturb::{Disturbance, Fault, Plans};
 pub use facts::CallerFacts;
 pub use guest_calls::GuestCalls;
-pub use instances::Instances;
+pub use instances::{Instances, shown_app, shown_service};
 pub use jackfield_plugin_host::{
-    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Credential, Digest, Event,
-    Facts, Family, FamilyKind, Format, Happening, Header, Hook, Interaction, NoFacts, OutgoingCall,
-    Part, Payload, Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment,
-    Waiting,
+    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Counter, Credential, Digest,
+    Event, Facts, Family, FamilyKind, Format, Gauge, Happening, Header, Hook, HostCalls,
+    Interaction, LISTED_MAX, Level, NoFacts, OutgoingCall, Part, Payload, PluginError, Principal,
+    Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
 };
 pub use journal::{Journal, Read, shown};
 pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
-pub use loader::{CompileWith, LoadError, LoadErrors, Loader, Offer};
+pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;
+pub use signature::{Component, is_public_key};
 pub use slow::Outbound;
 pub use slow_hooks::{Admitted, Collector};
 pub use verdict::{Decision, Rewrite, Split, Verdict};

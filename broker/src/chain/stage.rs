@@ -225,7 +225,7 @@ impl Stage {
         let missed = match slow.run(asked).await {
             Ok(answer) => {
                 self.metrics(hook)
-                    .called(outcome_of(&answer), begun.elapsed());
+                    .called(outcome_of(&answer), Some(begun.elapsed()));
                 return Some(answer);
             }
             Err(missed) => missed,
@@ -235,11 +235,11 @@ impl Stage {
             Missed::Timeout => {
                 let limit = self.config.slow.timeout;
                 let error = PluginError::Unavailable(format!("takes longer than {limit:?}"));
-                let took = (CallOutcome::Timeout, begun.elapsed());
+                let took = (CallOutcome::Timeout, Some(begun.elapsed()));
                 self.fell(hook, &error, took, case);
             }
             Missed::Failed(error) => {
-                let took = (CallOutcome::of_error(&error), begun.elapsed());
+                let took = (CallOutcome::of_error(&error), Some(begun.elapsed()));
                 self.fell(hook, &error, took, case);
             }
         }
@@ -367,7 +367,7 @@ impl Stage {
         hook: Hook,
         error: &PluginError,
         left: Duration,
-        took: Duration,
+        took: Option<Duration>,
         case: impl FnOnce() -> Case,
     ) {
         let killed = matches!(error, PluginError::Deadline { .. });
@@ -386,7 +386,7 @@ impl Stage {
         self: &Arc<Self>,
         hook: Hook,
         error: &PluginError,
-        (outcome, took): (CallOutcome, Duration),
+        (outcome, took): (CallOutcome, Option<Duration>),
         case: impl FnOnce() -> Case,
     ) {
         self.metrics(hook).called(outcome, took);

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::{
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader},
     config::{Loaded, Problem, Problems, load},
-    relay,
 };
 
 use super::{
@@ -86,6 +85,6 @@ fn check_plugins(loaded: &Loaded) -> Result<Result<(), LoadErrors>, Failure> {
     let registry = prometheus::Registry::new();
     let chains = Arc::new(Chains::new(&registry).map_err(Failure::failed)?);
     let calls = Arc::new(GuestCalls::new(&registry).map_err(Failure::failed)?);
-    let loader = Loader::new(chains, 1, CompileWith::Here, calls).offering(relay::OFFER);
+    let loader = Loader::new(chains, 1, CompileWith::Here, calls);
     Ok(loader.check(&loaded.config.plugins).map(drop))
 }

@@ -107,8 +107,13 @@ impl AdminClient {
         self.send(Method::GET, path, None)
     }
 
+    /// `Null`: without a body.
     pub(super) fn act(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.send(Method::POST, path, Some(body))
+        self.send(
+            Method::POST,
+            path,
+            Some(body).filter(|body| !body.is_null()),
+        )
     }
 
     fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {

@@ -31,6 +31,7 @@ mod print;
 mod respond;
 mod run;
 mod settings;
+mod settings_schema;
 mod show;
 mod token;
 mod top;

@@ -130,7 +130,7 @@ fn face(folder: &Path) -> Admin {
         connections: Box::new(|| json!([])),
         config: Box::new(|| json!([])),
         readiness: Box::new(Readiness::default),
-        drain: Box::new(|grace| match grace {
+        drain: Box::new(|_, grace| match grace {
             Some("1 parsec") => Err("grace is no duration".into()),
             _ => Ok(()),
         }),

@@ -265,6 +265,9 @@ fn limits(reader: &Reader<'_>) -> Limits {
         streams: count("streams", default.streams),
         fire_and_forget: count("fire-and-forget", default.fire_and_forget),
         lease: lease(reader),
+        held_requests: count("held-requests", default.held_requests),
+        held_bytes: size("held-bytes", 1, most, default.held_bytes),
+        held_time: section.duration("held-time").unwrap_or(default.held_time),
         resume_window: section
             .duration("resume-window")
             .unwrap_or(default.resume_window),

@@ -78,6 +78,7 @@ pub const KEYS: &[Key] = &[
     key("socket.backlog", "4096", Now, Restart, "connections the system holds until they are accepted; its own limit may be lower"),
     key("socket.send-buffer", "0", Now, Restart, "SO_SNDBUF; 0: the system sizes it"),
     key("socket.receive-buffer", "0", Now, Restart, "SO_RCVBUF; 0: the system sizes it"),
+    key("socket.unsent", "\"32KiB\"", Now, Restart, "TCP_NOTSENT_LOWAT: what waits to be sent before the system takes no more; 0: the system's own"),
 
     key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
     key("http.hosts", "[]", Now, Restart, "names besides loopback under which a face on loopback may be called (Host), and pages that may call it (Origin)"),
@@ -113,6 +114,10 @@ pub const KEYS: &[Key] = &[
     key("limits.streams", "65536", Now, Restart, "open streams of one connection, per direction"),
 
     key("limits.fire-and-forget", "100000", Now, Restart, "fire-and-forget requests of one connection, per second; more are dropped and counted"),
+
+    key("limits.held-requests", "10000", Now, Restart, "requests held on purpose, such as delayed ones, all connections together; more are refused"),
+    key("limits.held-bytes", "\"64MiB\"", Now, Restart, "what they hold, all together"),
+    key("limits.held-time", "\"60s\"", Now, Restart, "how long one may be held; what a plugin wants held for longer is refused"),
 
     key("limits.resume-window", "\"60s\"", Now, Restart, "how long a session that asked to be resumable is kept without a transport"),
     key("limits.resume-bytes", "\"1MiB\"", Now, Restart, "what one such session keeps of what it sent; the oldest is given up"),
@@ -176,6 +181,7 @@ pub const KEYS: &[Key] = &[
     key("metrics.advertise", "", Now, Restart, "HOST:PORT at which Prometheus finds the HTTP face; default: where it asked"),
 
     key("plugins.chain-deadline", "\"10ms\"", Now, Live, "guest CPU time that one request may spend in all plugins together"),
+    key("plugins.chaos", "true", Now, Live, "false: no plugin breaks anything on purpose, whatever it is set to"),
     key("plugin[].name", "", Now, Live, "letters, digits and dashes; shows in metrics and logs"),
     key("plugin[].file", "", Now, Live, "a component file, or builtin:NAME"),
     key("plugin[].order", "0", Now, Live, "lower runs first"),
@@ -191,6 +197,7 @@ pub const KEYS: &[Key] = &[
     key("plugin[].http-private", "false", Now, Live, "whether http may reach loopback and private addresses"),
     key("plugin[].mode", "\"live\"", Now, Live, "live, shadow or off"),
     key("plugin[].sha256", "", Now, Live, "pins the component: anything else is refused"),
+    key("plugin[].signed-by", "", Now, Live, "a minisign public key: FILE.minisig must be a signature by it"),
     key("plugin[].settings", "", Free, Live, "handed to the plugin as it is"),
 ];
 

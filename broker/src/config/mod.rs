@@ -45,7 +45,10 @@ pub use units::{parse_duration, parse_size, show_size};
 
 use reader::Reader;
 
-use crate::{chain::LoadErrors, telemetry};
+use crate::{
+    chain::{LoadError, LoadErrors, PluginError},
+    telemetry,
+};
 
 /// A checked configuration with what is known of its making.
 #[derive(Clone, Debug)]
@@ -135,20 +138,27 @@ impl Loaded {
         let todo = "correct the plugin, or set mode = \"off\" to go on without it";
         let mut problems = Problems::default();
         for error in &errors.0 {
-            let at = self.file_origin(&error.plugin).unwrap_or("[[plugin]]");
+            let at = self.origin(error).unwrap_or("[[plugin]]");
             problems.push(Problem::at(at, error.to_string(), todo));
         }
         problems
     }
 
-    /// The origin of `file` in the `[[plugin]]` of this name.
-    fn file_origin(&self, plugin: &str) -> Option<&str> {
+    /// Where the setting is written that does not fit, or else the plugin's `file`.
+    fn origin(&self, error: &LoadError) -> Option<&str> {
         let mut plugins = self.config.plugins.plugins.iter();
-        let key = format!(
-            "plugin.{}.file",
-            plugins.position(|written| written.name == plugin)?
-        );
-        let shown = self.settings.iter().find(|shown| shown.key == key)?;
-        Some(&shown.origin)
+        let at = plugins.position(|written| written.name == error.plugin)?;
+        let origin = |key: &str| {
+            let shown = self.settings.iter().find(|shown| shown.key == key)?;
+            Some(&*shown.origin)
+        };
+        let setting = match &error.fault {
+            PluginError::Setting { path, .. } => {
+                let keys = (1..=path.len()).rev().map(|len| path[..len].join("."));
+                { keys }.find_map(|keys| origin(&format!("plugin.{at}.settings.{keys}")))
+            }
+            _ => None,
+        };
+        setting.or_else(|| origin(&format!("plugin.{at}.file")))
     }
 }

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     chain::{
         Capability, ChainConfig, FailurePolicy, Mode, Outbound, PluginConfig, SlowConfig, Source,
+        is_public_key,
     },
     directory::ServicePattern,
 };
@@ -35,11 +36,10 @@ pub(super) fn check(reader: &Reader<'_>, data_dir: &Path) -> ChainConfig {
         }
         plugins.push(plugin);
     }
+    let section = reader.section("plugins");
     ChainConfig {
-        deadline: reader
-            .section("plugins")
-            .duration("chain-deadline")
-            .unwrap_or(CHAIN_DEADLINE),
+        deadline: section.duration("chain-deadline").unwrap_or(CHAIN_DEADLINE),
+        chaos: section.boolean("chaos").unwrap_or(true),
         cache_dir: data_dir.join("cache"),
         kept_dir: Some(data_dir.join("plugins")),
         plugins,
@@ -86,6 +86,7 @@ fn plugin(section: &Section<'_>) -> Option<PluginConfig> {
         },
         mode: section.choice("mode", &modes, &[]).unwrap_or(Mode::Live),
         sha256: section.read("sha256", digest).map(|placed| placed.value),
+        signed_by: section.read("signed-by", key).map(|placed| placed.value),
         settings: checked_settings(section),
     })
 }
@@ -194,6 +195,13 @@ fn http_hosts(section: &Section<'_>) -> Vec<(String, u16)> {
         }
     }
     hosts
+}
+
+fn key(text: &str) -> Result<String, String> {
+    match is_public_key(text) {
+        true => Ok(text.to_owned()),
+        false => Err("write the public key that `minisign -G` prints, which begins with RW".into()),
+    }
 }
 
 fn digest(text: &str) -> Result<[u8; 32], String> {

@@ -278,6 +278,11 @@ fn errors_say_where_what_and_what_to_do() {
              build the plugin, or correct the path",
         ),
         (
+            "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nsigned-by = \"ab\"\n",
+            "jackfield.toml:4:13: plugin.signed-by is `ab`; \
+             write the public key that `minisign -G` prints, which begins with RW",
+        ),
+        (
             "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nsha256 = \"ab\"\n",
             "jackfield.toml:4:10: plugin.sha256 is `ab`; \
              write the 64 hexadecimal digits that sha256sum prints",
@@ -374,6 +379,7 @@ fn a_plugin_is_read_in_full() {
          timeout = \"9s\"\nqueue = 7\ninstances = 3\nhttp-private = true\n\
          http-hosts = [\"Auth.Example\", \"a.b:8080\", \"[::1]:99\", \"[::1]\"]\n\
          sha256 = \"00000000000000000000000000000000000000000000000000000000000000ff\"\n\
+         signed-by = \"RWQU05M/o6MKc1g01DSyenohzVvwa5GIx+828QVGrUKOdFMsktM/ShcS\"\n\
          [plugin.settings]\npercent = 30\nnested = { list = [1, 2.5, true, \"x\"] }\n",
     );
     let folder = config.folder.path().to_owned();
@@ -405,6 +411,7 @@ fn a_plugin_is_read_in_full() {
     assert!(plugin.outbound.private);
     assert_eq!(plugin.mode, Mode::Off);
     assert_eq!(plugin.sha256.unwrap()[31], 0xff);
+    assert!(plugin.signed_by.as_deref().unwrap().starts_with("RW"));
     let settings = serde_json::json!({"percent": 30, "nested": {"list": [1, 2.5, true, "x"]}});
     assert_eq!(plugin.settings, settings);
 }
@@ -671,6 +678,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("socket.backlog", "[socket]\nbacklog = 2"),
     ("socket.send-buffer", "[socket]\nsend-buffer = 65536"),
     ("socket.receive-buffer", "[socket]\nreceive-buffer = 65536"),
+    ("socket.unsent", "[socket]\nunsent = \"16KiB\""),
     ("http.listen", "[http]\nlisten = \"127.0.0.1:1\""),
     ("http.hosts", "[http]\nhosts = [\"a\"]"),
     ("http.message", "[http]\nmessage = \"1MiB\""),
@@ -724,6 +732,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("limits.stall", "[limits]\nstall = \"1s\""),
     ("limits.streams", "[limits]\nstreams = 1"),
     ("limits.fire-and-forget", "[limits]\nfire-and-forget = 1"),
+    ("limits.held-requests", "[limits]\nheld-requests = 1"),
+    ("limits.held-bytes", "[limits]\nheld-bytes = 4096"),
+    ("limits.held-time", "[limits]\nheld-time = \"1s\""),
     ("limits.resume-window", "[limits]\nresume-window = \"1s\""),
     ("limits.resume-bytes", "[limits]\nresume-bytes = 4096"),
     ("limits.parked-sessions", "[limits]\nparked-sessions = 0"),
@@ -844,6 +855,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
         "plugins.chain-deadline",
         "[plugins]\nchain-deadline = \"1s\"",
     ),
+    ("plugins.chaos", "[plugins]\nchaos = false"),
 ];
 
 /// The files that cases of `[auth]` name.

@@ -85,7 +85,8 @@ impl<H> Instance<H> {
         Load(self.clone())
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    /// Nothing may be sent to it any more.
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 

@@ -263,6 +263,21 @@ impl<H> Directory<H> {
         services
     }
 
+    /// The groups and versions in which a service of this name is offered, in their order; at most so many. Looks at
+    /// every service there is.
+    pub fn offers(&self, name: &str, most: usize) -> Vec<Service> {
+        let table = self.lock();
+        let named = table.slots.values().map(|slot| &slot.service);
+        let mut offers: Vec<Service> = named
+            .filter(|service| service.service() == name)
+            .cloned()
+            .collect();
+        drop(table);
+        offers.sort();
+        offers.truncate(most);
+        offers
+    }
+
     /// Swaps the slots that changed. Returns how many.
     pub fn publish(&self) -> usize {
         self.lock().publish()

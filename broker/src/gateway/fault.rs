@@ -60,7 +60,7 @@ impl Fault {
     }
 
     pub(super) fn full(what: &str) -> Self {
-        let text = format!("RST-910432: {what}; try again later");
+        let text = format!("RST-910435: {what}; try again later");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 

@@ -485,7 +485,7 @@ async fn what_is_beyond_the_bounds_is_refused_and_leaves_room() {
         began.notified().await;
         let seen = world.send(FIND, &[], "").await;
         assert_eq!(seen.status, 503);
-        assert_eq!(seen.json()["code"], "RST-910432");
+        assert_eq!(seen.json()["code"], "RST-910435");
         assert_eq!(seen.header("retry-after"), "1");
         go.notify_one();
     };
@@ -494,7 +494,7 @@ async fn what_is_beyond_the_bounds_is_refused_and_leaves_room() {
     let seen = world.send(FIND, &[], "x".repeat(1025)).await;
     assert_eq!(
         (seen.status, seen.json()["code"].clone()),
-        (503, json!("RST-910432"))
+        (503, json!("RST-910435"))
     );
     go.notify_one();
     let seen = world.send(FIND, &[], "x".repeat(1000)).await;

@@ -24,7 +24,7 @@ use super::{
     keys::Key,
     metrics::Metrics,
     policy::{Judgement, Right},
-    principal::Principal,
+    principal::{Principal, Voucher},
     state::{FileError, Found, State},
     users::NAME_MAX,
 };
@@ -211,6 +211,22 @@ impl Identity {
         state.cache.remember(hash, &principal, now);
         self.metrics.ok.inc();
         Ok(principal)
+    }
+
+    // ---- by a plugin's word
+
+    /// A plugin vouches for whoever opens a connection, or makes a request.
+    pub fn vouched(&self, voucher: Voucher) -> Arc<Principal> {
+        self.metrics.ok.inc();
+        Arc::new(Principal::vouched(voucher, SystemTime::now()))
+    }
+
+    /// A plugin said no, or could not say yes.
+    pub fn not_vouched(&self, peer: Peer) {
+        self.metrics.denied(Denied::Plugin);
+        if self.may_log("RST-500405") {
+            tracing::warn!(code = "RST-500405", %peer, outcome = "plugin", "credentials were not accepted; refused");
+        }
     }
 
     // ---- of one request

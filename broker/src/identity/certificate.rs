@@ -43,6 +43,7 @@ mod tests {
         let identity = |names: &[AltName]| TlsIdentity {
             subject: "CN=orders".into(),
             names: names.to_vec(),
+            der: Box::default(),
             fingerprint: [0; 32],
         };
         let dns = AltName::Dns("orders.example".into());

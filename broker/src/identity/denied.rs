@@ -24,12 +24,14 @@ pub enum Denied {
     ClaimType,
     Revoked,
     Password,
+    /// A plugin that authenticates said no.
+    Plugin,
     /// Too many passwords are being checked, or keys did not come in time.
     Busy,
 }
 
 impl Denied {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Missing,
         Self::Unsupported,
         Self::Malformed,
@@ -45,6 +47,7 @@ impl Denied {
         Self::ClaimType,
         Self::Revoked,
         Self::Password,
+        Self::Plugin,
         Self::Busy,
     ];
 
@@ -66,6 +69,7 @@ impl Denied {
             Self::ClaimType => "claim_type",
             Self::Revoked => "revoked",
             Self::Password => "password",
+            Self::Plugin => "plugin",
             Self::Busy => "busy",
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! bearer token ─┐                                        ┌─ publish  at SETUP
 //! name, password├─ Identity::admit ─► Principal ─ judge ─┼─ call     when a route is resolved
-//! certificate  ─┘        │                               └─ observe  when the broker is asked
+//! certificate  ─┤        │                               └─ observe  when the broker is asked
 //!                        └─► Denied: counted and logged; on the wire every refusal reads the same
 //! ```
 //!
@@ -45,7 +45,7 @@ pub use jwks::check_url;
 pub use jwt::{JwksSource, JwtConfig, Profile};
 pub use keys::KeyError;
 pub use policy::{Effect, Judgement, Policy, Right, Rule};
-pub use principal::{Kind, Principal};
+pub use principal::{Kind, Principal, Voucher};
 pub use state::FileError;
 pub use users::hash_password;
 pub use watcher::Watcher;

@@ -18,7 +18,8 @@
 //! A call that does not say its method (it names a service, or only the numbers of entry 0x50) may
 //! be of any: a rule that denies some methods fits it, one that allows some does not.
 //!
-//! Parts of the broker may do everything.
+//! Parts of the broker may do everything. For whom a plugin vouches may do no more than the plugin says, and no more than
+//! the rules say.
 
 use jackfield_rsocket::metadata::ServicePattern;
 
@@ -123,6 +124,9 @@ impl Policy {
     pub fn judge(&self, who: &Principal, right: Right, service: &str, method: &str) -> Judgement {
         if who.kind == Kind::Broker {
             return Judgement::Allowed;
+        }
+        if who.lacks(right) {
+            return Judgement::Refused;
         }
         let mut spoken = false;
         let mut allowed = false;

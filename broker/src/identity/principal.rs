@@ -1,4 +1,6 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use super::policy::Right;
 
 /// Who is at the other end of a connection, or asks for one call. Only this room makes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +12,10 @@ pub struct Principal {
     pub organisations: Vec<Box<str>>,
     pub roles: Vec<Box<str>>,
     pub authorities: Vec<Box<str>>,
+    /// What else is known, by name; a name may be there more than once.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+    /// What it may do at most, whatever the rules allow; none: what they allow.
+    pub rights: Option<Vec<Right>>,
     /// When what it showed ends; none if it does not.
     pub expires: Option<SystemTime>,
     /// What a list of revoked tokens may name it by.
@@ -28,8 +34,25 @@ pub enum Kind {
     User,
     /// By the certificate of mutual TLS.
     Certificate,
+    /// A plugin that authenticates vouches for them.
+    Vouched,
     /// A part of the broker.
     Broker,
+    /// A plugin, in requests of its own.
+    Plugin,
+}
+
+/// What a plugin says of somebody for whom it vouches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voucher {
+    /// Not empty.
+    pub name: String,
+    /// Among them `role`, `authority`, `organisation` and `service-account`, which rules know.
+    pub attributes: Vec<(String, String)>,
+    /// None: what the rules allow.
+    pub rights: Option<Vec<Right>>,
+    /// None: for as long as the connection.
+    pub lasts: Option<Duration>,
 }
 
 /// A token without the secret in it.
@@ -47,7 +70,9 @@ impl Kind {
             Self::Token => "token",
             Self::User => "user",
             Self::Certificate => "certificate",
+            Self::Vouched => "vouched",
             Self::Broker => "broker",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -61,6 +86,8 @@ impl Principal {
             organisations: Vec::new(),
             roles: Vec::new(),
             authorities: Vec::new(),
+            attributes: Vec::new(),
+            rights: None,
             expires: None,
             token: None,
         }
@@ -74,6 +101,43 @@ impl Principal {
     /// A part of the broker, which joined from inside.
     pub fn broker() -> Self {
         Self::new(Kind::Broker, "broker")
+    }
+
+    /// A plugin, in requests of its own.
+    pub fn plugin(name: &str) -> Self {
+        Self::new(Kind::Plugin, format!("plugin:{name}"))
+    }
+
+    /// Somebody for whom a plugin vouches.
+    pub(super) fn vouched(voucher: Voucher, now: SystemTime) -> Self {
+        let mut principal = Self::new(Kind::Vouched, voucher.name);
+        for (key, value) in voucher.attributes {
+            let value = value.into_boxed_str();
+            match key.as_str() {
+                "role" => principal.roles.push(value),
+                "authority" => principal.authorities.push(value),
+                "organisation" => principal.organisations.push(value),
+                "service-account" => principal.service_accounts.push(value),
+                _ => principal.attributes.push((key.into(), value)),
+            }
+        }
+        principal.rights = voucher.rights;
+        // What lies beyond the end of time is no end.
+        principal.expires = voucher.lasts.and_then(|lasts| now.checked_add(lasts));
+        principal
+    }
+
+    /// Whether the other is the same in all but how long it is good.
+    pub fn is_renewed_by(&self, other: &Self) -> bool {
+        let mut renewed = self.clone();
+        renewed.expires = other.expires;
+        renewed == *other
+    }
+
+    /// Whether whoever vouched for it left this right out.
+    pub(super) fn lacks(&self, right: Right) -> bool {
+        let rights = self.rights.as_ref();
+        rights.is_some_and(|rights| !rights.contains(&right))
     }
 
     pub const fn is_anonymous(&self) -> bool {
@@ -136,6 +200,35 @@ mod tests {
                 "the rule has no direction"
             );
         }
+    }
+
+    #[test]
+    fn what_a_plugin_says_of_somebody_is_what_rules_know() {
+        let now = SystemTime::UNIX_EPOCH;
+        let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let voucher = Voucher {
+            name: "shop".into(),
+            attributes: vec![
+                attribute("role", "admin"),
+                attribute("tenant", "blue"),
+                attribute("organisation", "1"),
+                attribute("service-account", "a"),
+            ],
+            rights: Some(vec![Right::Call]),
+            lasts: Some(Duration::from_secs(60)),
+        };
+        let shop = Principal::vouched(voucher.clone(), now);
+        assert_eq!(shop.key().as_deref(), Some("vouched:shop"));
+        assert_eq!((&*shop.roles[0], shop.attributes.len()), ("admin", 1));
+        assert!(shop.is_kin_of(&member(&["1"], &["a"])));
+        assert!(shop.lacks(Right::Publish) && !shop.lacks(Right::Call));
+        let later = Principal::vouched(voucher.clone(), now + Duration::from_secs(30));
+        assert!(shop.is_renewed_by(&later));
+        let demoted = Voucher {
+            attributes: Vec::new(),
+            ..voucher
+        };
+        assert!(!shop.is_renewed_by(&Principal::vouched(demoted, now)));
     }
 
     #[test]

@@ -123,8 +123,12 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
     let (id, transport, plane) = (link.me.id, link.me.transport, link.plane.clone());
     let connections = plane.metrics.connections.with_label_values(&[transport]);
     connections.inc();
+    let app = link.instance.clone();
     let ended = link.run().await;
     drop(link);
+    if let Some(app) = app {
+        plane.tell_gone(&app, &ended.ending);
+    }
     connections.dec();
     plane.links.leave(id, ended.cut);
     match ended.ending {
@@ -181,6 +185,8 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
                 tracing::warn!(code = "RST-500406", %peer, "SETUP refused: {text}");
             }
             plane.metrics.refused_connection("setup");
+            let address = address(peer).map_or_else(String::new, |ip| ip.to_string());
+            plane.tell_refused("", &address, &text);
             say_no(&mut io, code, &text).await;
             None
         }
@@ -225,13 +231,17 @@ async fn first_frame(
                 certificate: io.tls_identity().map(AsRef::as_ref),
                 peer: io.peer(),
             };
-            let (entries, principal) = match known {
-                Some(known) => (Entries::of(&setup).map_err(setup_refused)?, known),
-                None => plane.admit(&setup, shown).await.map_err(setup_refused)?,
-            };
             let (remote, transport) = (address(io.peer()), io.kind().as_str());
-            let introduced = introduce(&setup, token, &entries, principal, remote, transport)
+            let (entries, principal, vouched) = match known {
+                Some(known) => (Entries::of(&setup).map_err(setup_refused)?, known, None),
+                None => plane
+                    .admit(&setup, shown, transport)
+                    .await
+                    .map_err(setup_refused)?,
+            };
+            let mut introduced = introduce(&setup, token, &entries, principal, remote, transport)
                 .map_err(setup_refused)?;
+            introduced.vouched = vouched;
             plane
                 .check_publish(&introduced.principal, &introduced.services)
                 .map_err(setup_refused)?;
@@ -297,12 +307,16 @@ async fn register(
                     plane.sessions.leave(token, me.id);
                 }
                 plane.refused(&refusal, &me);
+                plane.tell_refused(&introduced.app_name, &me.address(), &refusal.text());
                 say_no(&mut io, refusal.code(), &refusal.text()).await;
                 return None;
             }
         },
     };
     plane.links.enter(&me);
+    if let Some(app) = &instance {
+        plane.tell_connected(app);
+    }
     // What was taken back between admission and here was looked for among the links without this one.
     if plane.identity.takes_back(&me.principal) {
         me.give_order(Order::TakeBack);
@@ -318,7 +332,10 @@ async fn register(
         let (kind, subject) = (me.principal.kind.as_str(), &me.principal.subject);
         tracing::info!(code = "RST-500200", link = %me.id, %peer, transport, app, services, kind, subject, "connected");
     }
+    let vouched = introduced.vouched.take();
+    let renewal = vouched.and_then(|vouched| vouched.renewal(&me, plane));
     let mut link = Link::new(io, me, plane.clone(), introduced, thread);
+    link.renewal = renewal;
     link.instance = instance;
     Some(link)
 }

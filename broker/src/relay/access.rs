@@ -1,14 +1,21 @@
 //! Who may call what: what the rules say is decided with the route and remembered with it; whether a
 //! responder is kin of the caller is looked at for each pick.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
+use bytes::Bytes;
 use jackfield_rsocket::{
     metadata::{Composite, Mime, Route, RoutingEntries, Service, Target},
     wire::Setup,
 };
 
-use super::{handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal};
+use super::{
+    handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal,
+    vouching::Vouched,
+};
 use crate::{
     directory::Instance,
     identity::{Credentials, Judgement, Principal, Right},
@@ -38,17 +45,23 @@ impl Access {
 }
 
 impl Plane {
-    /// Who opens a connection with this SETUP.
+    /// Who opens a connection with this SETUP: whom a plugin vouches for, or else whom the broker itself knows.
     pub(super) async fn admit(
         &self,
         setup: &Setup<'_>,
         shown: Credentials<'_>,
-    ) -> Result<(Entries, Arc<Principal>), Refusal> {
+        transport: &str,
+    ) -> Result<(Entries, Arc<Principal>, Option<Vouched>), Refusal> {
         let entries = Entries::of(setup)?;
         let auth = entries.auth.as_deref();
-        let admitted = self.identity.admit(Credentials { auth, ..shown }).await;
+        let shown = Credentials { auth, ..shown };
+        if let Some(vouched) = self.vouch(&entries, shown, transport).await? {
+            let principal = vouched.principal.clone();
+            return Ok((entries, principal, Some(vouched)));
+        }
+        let admitted = self.identity.admit(shown).await;
         let principal = admitted.map_err(|_| Refusal::NotAuthenticated)?;
-        Ok((entries, principal))
+        Ok((entries, principal, None))
     }
 
     pub(super) fn check_publish(
@@ -117,11 +130,12 @@ impl Link {
         }
     }
 
-    /// Notes on whose behalf a request is made: entry 0x7C of its own metadata, if that counts here.
-    pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<(), Refusal> {
+    /// Notes on whose behalf a request is made: entry 0x7C of its own metadata, if that counts here. Gives the entry when
+    /// plugins have to be asked.
+    pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<Option<Bytes>, Refusal> {
         self.on_behalf = None;
         if !self.plane.identity.is_per_request() {
-            return Ok(());
+            return Ok(None);
         }
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {
             Refusal::BadMetadata(error.to_string())
@@ -129,17 +143,23 @@ impl Link {
         for entry in Composite::new(metadata) {
             let entry = entry.map_err(bad)?;
             if entry.is(Mime::AUTHENTICATION) {
+                let chain = self.plane.chains.load();
+                if chain.authenticates() {
+                    let generation = chain.generation();
+                    self.on_behalf = self.speakers.find(entry.content, generation, self.now);
+                    let unknown = self.on_behalf.is_none();
+                    return Ok(unknown.then(|| Bytes::copy_from_slice(entry.content)));
+                }
                 let caller = self.plane.identity.of_request(entry.content);
                 self.on_behalf = Some(caller.map_err(|_| Refusal::RequestNotAuthenticated)?);
-                return Ok(());
+                return Ok(None);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// When what the peer showed ends, by our clock that only goes forward.
-    pub(super) fn expiry(&self) -> Option<std::time::Instant> {
-        let expires = self.me.principal.expires?;
+    /// By our clock that only goes forward; none: never.
+    pub(super) fn moment_of(&self, expires: SystemTime) -> Option<Instant> {
         let left = expires
             .duration_since(SystemTime::now())
             .unwrap_or_default();

@@ -83,6 +83,11 @@ impl Link {
                 "no progress on the socket: peer does not read".into(),
             ));
         }
+        if self.expires.is_some_and(|expires| self.now >= expires)
+            && let Some(renewed) = self.me.take_renewed()
+        {
+            self.expires = renewed.and_then(|expires| self.moment_of(expires));
+        }
         if self.expires.is_some_and(|expires| self.now >= expires) {
             // Whether or not there is a transport: a session does not outlive its token.
             self.ending = Some(Ending::Error {
@@ -112,9 +117,10 @@ impl Link {
                 Splice::Far(far) if far.message.overdue(now, assembly) => {
                     Some((id, Refusal::MessageUnfinished))
                 }
-                Splice::Waiting(waiting) if now >= waiting.deadline => {
-                    Some((id, Refusal::MetadataTooLong))
-                }
+                Splice::Waiting(waiting) if now >= waiting.deadline => match waiting.asking {
+                    None => Some((id, Refusal::MetadataTooLong)),
+                    Some(_) => Some((id, Refusal::RequestNotAuthenticated)),
+                },
                 _ => None,
             })
             .collect();

@@ -1,6 +1,6 @@
 //! A routed request leaves for its responder, and comes back when it could not be sent.
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use jackfield_rsocket::{
     engine::Exhausted,
@@ -8,98 +8,117 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    dispatch::{Asked, Way},
+    faults::{Trouble, go_alone},
     handle::Handle,
-    inbound::tell_credit,
-    item::{Cargo, Item, Opening, Part, RequestPart, Returned},
+    inbound::{place, tell_credit},
+    item::{Cargo, Item, Opening, Part, Returned},
     link::Link,
+    pick::Picked,
     refusal::{Outcome, Refusal, Untaken},
-    routes::{Choice, Route},
-    shaper::Shaper,
     splice::{Call, Near, Splice},
     ticket::{End, Ticket},
 };
-use crate::directory::Instance;
+use crate::{chain::Fault, directory::Instance};
 
 /// How often an instance is picked for one request: it may come back unsent twice.
 const ATTEMPTS_MAX: u8 = 3;
 
+/// A request, and whom it goes to.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) cargo: Cargo,
+    pub(super) to: Arc<Instance<Arc<Handle>>>,
+    /// What is here already of what follows it.
+    pub(super) fragments: Vec<Part>,
+}
+
+impl Parcel {
+    /// What it keeps in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let fragments = self.fragments.iter().map(|part| part.pinned);
+        self.cargo.len() + fragments.sum::<usize>()
+    }
+}
+
 impl Link {
     /// Picks an instance, and makes the requester's end of a call to it.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an end and who is to answer, taken apart at once"
-    )]
     pub(super) fn near_end(
         &mut self,
         id: StreamId,
-        route: &Rc<Route>,
-        choice: &Choice,
-        interaction: Interaction,
-        flags: Flags,
-    ) -> Result<(Box<Near>, Arc<Instance<Arc<Handle>>>), Refusal> {
-        let instance = self.pick(choice, None)?;
-        let ticket = Ticket::new(self.me.clone(), id, instance.link.clone());
-        let call = Call::new(route.metrics.clone(), self.now);
-        let shaper = Shaper::new(self.plane.limits.credit_window);
-        let silent = interaction == Interaction::FireAndForget;
-        let partial = flags.contains(Flags::FOLLOWS);
-        let mut near = Near::new(ticket, shaper, partial, call);
+        way: &Way,
+        request: &Asked<'_>,
+    ) -> Result<(Box<Near>, Picked), Refusal> {
+        let picked = self.pick_first(way, request)?;
+        let silent = request.interaction == Interaction::FireAndForget;
+        let single = !request.interaction.has_credit();
+        let fault = way.fault.as_ref();
+        let trouble = match fault.filter(|_| !silent) {
+            Some(fault) => Trouble::of_reply(fault, single, &self.plane)?,
+            None => None,
+        };
+        let ticket = Ticket::new(self.me.clone(), id, picked.to.link.clone());
+        let call = Call::new(way.route.metrics.clone(), self.now);
+        let shaper = Trouble::shaper(trouble.as_ref(), self.plane.limits.credit_window);
+        let mut near = Near::new(ticket, shaper, request.partial, call);
         near.silent = silent;
-        let near = near.due(route.timeout.filter(|_| !silent));
-        Ok((Box::new(near), instance))
+        near.trouble = trouble.map(Box::new);
+        let near = near.due(way.route.timeout.filter(|_| !silent));
+        Ok((Box::new(near), picked))
     }
 
-    /// Hands the request to the far link. `whole` is the near end of a fire-and-forget, which ends
-    /// as it departs.
+    /// Hands the request to the far link, now or when a fault lets it go. `whole` is the near end of a
+    /// fire-and-forget, which ends as it departs.
     pub(super) fn depart(
         &mut self,
         id: StreamId,
         whole: Option<Splice>,
-        instance: Arc<Instance<Arc<Handle>>>,
-        mut cargo: Cargo,
-        fragments: impl IntoIterator<Item = Part>,
+        mut parcel: Parcel,
+        fault: Option<&Fault>,
         credit: u32,
     ) {
-        let (ticket, more) = match (whole, self.connection.get_mut(id)) {
-            (Some(Splice::Near(near)), _) => {
-                let ticket = near.ticket.clone();
-                near.finish(Outcome::Ok, self.now);
-                (ticket, 0)
-            }
-            (None, Some(Splice::Near(near))) => {
-                let granted = cargo.request.initial_n;
-                cargo.request.initial_n = if granted > 0 {
-                    near.shaper.grant(granted)
-                } else {
-                    0
-                };
-                if near.partial {
-                    near.shaper.hold(credit);
-                    (near.ticket.clone(), 0)
-                } else {
-                    (near.ticket.clone(), near.shaper.grant(credit))
+        let around = (&*self.plane, &self.me, self.now);
+        let (ticket, left, more) = match (whole, self.connection.get_mut(id)) {
+            (Some(Splice::Near(mut near)), _) => match near.hold(parcel, fault, around) {
+                Ok(None) => return go_alone(near, &self.me, self.now),
+                Ok(Some(parcel)) => {
+                    let ticket = near.ticket.clone();
+                    near.finish(Outcome::Ok, self.now);
+                    (ticket, Ok(Some(parcel)), 0)
                 }
+                Err(refusal) => {
+                    near.cancel(refusal.outcome(), self.now);
+                    return self.plane.refused(&refusal, &self.me);
+                }
+            },
+            (None, Some(Splice::Near(near))) => {
+                let granted = parcel.cargo.request.initial_n;
+                parcel.cargo.request.initial_n = match granted {
+                    0 => 0,
+                    granted => near.shaper.grant(granted),
+                };
+                let more = match near.partial {
+                    true => {
+                        near.shaper.hold(credit);
+                        0
+                    }
+                    false => near.shaper.grant(credit),
+                };
+                let left = near.hold(parcel, fault, around);
+                (near.ticket.clone(), left, more)
             }
             _ => return,
         };
-        let far = ticket.far.clone();
-        self.hand_over(&ticket, cargo, &instance);
-        for payload in fragments {
-            let item = Item::Payload {
-                ticket: ticket.clone(),
-                to: End::Far,
-                payload,
-            };
-            let _ = far.push(&self.me, item);
+        let handed = match left {
+            Ok(Some(parcel)) => hand_over(&self.me, &ticket, parcel),
+            Ok(None) => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = handed {
+            return self.fail_near(id, &refusal);
         }
         tell_credit(&self.me, &ticket, End::Far, more);
-        self.rest_if_full(&far);
-    }
-
-    /// When the far link is gone or full, the request comes back by itself.
-    fn hand_over(&self, ticket: &Arc<Ticket>, cargo: Cargo, to: &Arc<Instance<Arc<Handle>>>) {
-        let opening = Opening::new(ticket.clone(), cargo, to.begin());
-        let _ = ticket.far.push(&self.me, Item::Open(Box::new(opening)));
+        self.rest_if_full(&ticket.far);
     }
 
     /// A request came back unsent: picks again, or says why not.
@@ -121,13 +140,13 @@ impl Link {
         let fragmented = followed || cargo.request.flags.contains(Flags::FOLLOWS);
         let again = whole && !fragmented && cargo.attempt < ATTEMPTS_MAX;
         let picked = match again {
-            true => self.pick(&cargo.choice, Some(ticket.far.id)).ok(),
+            true => self.pick_again(&cargo, ticket.far.id).ok(),
             false => None,
         };
-        let Some(instance) = picked else {
+        let Some(to) = picked else {
             return self.give_up(&ticket, &cargo, why);
         };
-        let next = Ticket::new(self.me.clone(), id, instance.link.clone());
+        let next = Ticket::new(self.me.clone(), id, to.link.clone());
         if let Some(Splice::Near(near)) = self.connection.get_mut(id)
             && Arc::ptr_eq(&near.ticket, &ticket)
         {
@@ -137,7 +156,13 @@ impl Link {
             near.ticket = next.clone();
         }
         cargo.attempt += 1;
-        self.hand_over(&next, cargo, &instance);
+        let parcel = Parcel {
+            cargo,
+            to,
+            fragments: Vec::new(),
+        };
+        // There is nothing behind it that could not be placed.
+        let _ = hand_over(&self.me, &next, parcel);
     }
 
     /// It was not processed, and whoever could have taken it may be back in a moment.
@@ -154,14 +179,21 @@ impl Link {
     }
 }
 
-impl Cargo {
-    pub(super) const fn new(request: RequestPart, choice: Arc<Choice>) -> Self {
-        Self {
-            request,
-            choice,
-            attempt: 1,
-        }
-    }
+/// Places the request in the far link's outbox, and behind it what is here already. When that link is gone or full,
+/// the request comes back by itself; what follows it may find the outbox full.
+pub(super) fn hand_over(
+    me: &Arc<Handle>,
+    ticket: &Arc<Ticket>,
+    parcel: Parcel,
+) -> Result<(), Refusal> {
+    let Parcel {
+        cargo,
+        to,
+        fragments,
+    } = parcel;
+    let opening = Opening::new(ticket.clone(), cargo, to.begin());
+    let _ = ticket.far.push(me, Item::Open(Box::new(opening)));
+    { fragments.into_iter() }.try_for_each(|part| place(me, ticket, End::Far, part))
 }
 
 impl From<Exhausted> for Untaken {

@@ -1,7 +1,12 @@
-//! Metadata, directory, chain, pick: the broker's policy, read top to bottom.
+//! Metadata, directory, chain: the broker's policy, read top to bottom. Who gets the request is picked in `pick`.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use jackfield_rsocket::{
     metadata::{RoutingEntries, Scan},
@@ -9,18 +14,21 @@ use jackfield_rsocket::{
 };
 
 use super::{
-    handle::{Handle, LinkId, Order},
+    departure::Parcel,
+    handle::{Handle, Order},
     introduction::MetadataKind,
     item::{Cargo, RequestPart},
     link::Link,
+    plane::Generations,
     refusal::{Outcome, Refusal},
     routes::{Choice, Name, Route},
     splice::Splice,
+    verdict::Obeyed,
     waiting::Waiting,
 };
 use crate::{
-    chain::Rewrite,
-    directory::{Endpoint, Instance, Pick},
+    chain::{Chain, Fault, Rewrite},
+    directory::{Balance, Slot},
 };
 
 /// So much of the name of a service that nobody knows is said to its caller and to the log.
@@ -30,11 +38,10 @@ const ROUTING_MAX: usize = 64 * 1024;
 
 /// Where a request goes.
 pub(super) enum Decided {
-    /// To one of these, with new metadata if a plugin changed what the responder reads.
-    To {
-        route: Rc<Route>,
-        choice: Arc<Choice>,
-        metadata: Option<Bytes>,
+    To(Way),
+    /// Plugins have to say first whose it is.
+    Unknown {
+        credentials: Bytes,
     },
     /// A plugin answered in the responder's place.
     Answered {
@@ -42,6 +49,28 @@ pub(super) enum Decided {
         metadata: Option<Bytes>,
         data: Bytes,
     },
+}
+
+/// To one of the instances of a choice.
+pub(super) struct Way {
+    pub(super) route: Rc<Route>,
+    pub(super) choice: Arc<Choice>,
+    /// If a plugin changed what the responder reads.
+    pub(super) metadata: Option<Bytes>,
+    /// What goes wrong on the way.
+    pub(super) fault: Option<Fault>,
+    /// Of the chain's deadline, for the selectors.
+    pub(super) left: Duration,
+    /// The one generation that this decision sees.
+    pub(super) chain: Guard<Arc<Chain>>,
+}
+
+/// What a request is, when its metadata is whole.
+pub(super) struct Asked<'m> {
+    pub(super) interaction: Interaction,
+    pub(super) metadata: &'m [u8],
+    /// Fragments of it are still to come.
+    pub(super) partial: bool,
 }
 
 impl Link {
@@ -76,19 +105,35 @@ impl Link {
             }
         };
         let started = decided.and_then(|decided| match decided {
-            Decided::To {
-                route,
-                choice,
-                metadata,
-            } => {
-                let near = self.near_end(id, &route, &choice, request.interaction, part.flags)?;
-                let (part, more) = match metadata {
-                    Some(metadata) => part.with_metadata(&metadata, request.data, self.frame_max()),
+            Decided::To(way) => {
+                let asked = Asked {
+                    interaction: request.interaction,
+                    metadata,
+                    partial: request.follows,
+                };
+                let (near, picked) = self.near_end(id, &way, &asked)?;
+                let (part, more) = match &way.metadata {
+                    Some(metadata) => part.with_metadata(metadata, request.data, self.frame_max()),
                     None => (part, None),
                 };
-                let whole = self.connection.accept(id, request, Splice::Near(near.0));
-                self.depart(id, whole, near.1, Cargo::new(part, choice), more, 0);
+                let parcel = Parcel {
+                    cargo: Cargo::new(part, way.choice, picked.selected),
+                    to: picked.to,
+                    fragments: more.into_iter().collect(),
+                };
+                let whole = self.connection.accept(id, request, Splice::Near(near));
+                self.depart(id, whole, parcel, way.fault.as_ref(), 0);
                 Ok(())
+            }
+            Decided::Unknown { credentials } => {
+                let waiting = Box::new(Waiting::asking(part, metadata, &self.held, self.now));
+                let whole = self
+                    .connection
+                    .accept(id, request, Splice::Waiting(waiting));
+                match whole {
+                    Some(Splice::Waiting(waiting)) => self.ask_of(id, *waiting, credentials),
+                    _ => self.ask_at(id, credentials, !request.follows),
+                }
             }
             Decided::Answered {
                 route,
@@ -131,43 +176,82 @@ impl Link {
             let what = format!("routing entries of {len} bytes, at most {ROUTING_MAX}");
             return Err(Refusal::BadMetadata(what));
         }
-        let generations = self.plane.generations();
-        self.note_caller(metadata)?;
+        match self.note_caller(metadata)? {
+            Some(credentials) => Ok(Decided::Unknown { credentials }),
+            None => self.decide_for(metadata, entries, interaction),
+        }
+    }
+
+    /// When it is known whose request it is.
+    pub(super) fn decide_for(
+        &mut self,
+        metadata: &[u8],
+        entries: &RoutingEntries<'_>,
+        interaction: Interaction,
+    ) -> Result<Decided, Refusal> {
+        let chain = self.plane.chains.load();
+        let generations = self.plane.generations(&chain);
         let known = self.routes.find(entries, interaction, generations);
         let route = match known.filter(|_| self.on_behalf.is_none()) {
             Some(route) => route,
             None => {
-                let route = Rc::new(self.resolve(entries, interaction)?);
+                let route = Rc::new(self.resolve(entries, interaction, (&chain, generations))?);
                 if self.on_behalf.is_none() {
                     self.routes.remember(&route);
                 }
                 route
             }
         };
-        if !route.concerned {
-            let choice = route.choice.clone();
-            return Ok(Decided::To {
-                route,
-                choice,
-                metadata: None,
-            });
-        }
-        let verdict = match route.verdict.get() {
-            Some(verdict) => verdict.clone(),
-            None => self.ask_chain(&route, metadata, interaction),
+        let asked = Asked {
+            interaction,
+            metadata,
+            partial: false,
         };
-        self.obey_verdict(route, verdict, metadata)
+        let (mut left, mut way) = (None, None);
+        if route.concerned {
+            let verdict = match route.verdict.get() {
+                Some(verdict) => verdict.clone(),
+                None => {
+                    let (verdict, rest) = self.ask_chain(&chain, &route, &asked);
+                    left = Some(rest);
+                    verdict
+                }
+            };
+            match self.obey_verdict(&chain, &route, verdict, metadata)? {
+                Obeyed::Goes(choice, metadata) => way = Some((choice, metadata)),
+                Obeyed::Answered { metadata, data } => {
+                    return Ok(Decided::Answered {
+                        route,
+                        metadata,
+                        data,
+                    });
+                }
+            }
+        }
+        let (choice, new_metadata) = way.unwrap_or_else(|| (route.choice.clone(), None));
+        let mut way = Way {
+            left: left.unwrap_or(route.chain_deadline),
+            route,
+            choice,
+            metadata: new_metadata,
+            fault: None,
+            chain,
+        };
+        if way.choice.disturbed {
+            self.disturb(&mut way, &asked)?;
+        }
+        Ok(Decided::To(way))
     }
 
     fn resolve(
         &self,
         entries: &RoutingEntries<'_>,
         interaction: Interaction,
+        (chain, made_under): (&Chain, Generations),
     ) -> Result<Route, Refusal> {
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {
             Refusal::BadMetadata(error.to_string())
         };
-        let made_under = self.plane.generations();
         let target = entries.target().map_err(bad)?;
         self.check_one_voice(entries, &target)?;
         let directory = &self.plane.directory;
@@ -205,17 +289,43 @@ impl Link {
             made_under,
             metrics: self.plane.metrics.call(&name.service, interaction),
             timeout: routing.value.timeout(&name.service),
-            concerned: self.plane.chains.load().concerns(&name.service),
-            choice: Arc::new(Choice {
-                access: self.access(&name.service, &name.method),
-                balance: routing.value.balance(&name.service),
-                endpoint: name.endpoint.clone(),
+            concerned: self.asks_plugins() && chain.concerns(&name.service),
+            chain_deadline: chain.deadline(),
+            choice: Arc::new(self.choice(
+                chain,
                 slot,
-            }),
+                (&name.service, &name.method),
+                name.endpoint.clone(),
+                routing.value.balance(&name.service),
+                None,
+            )),
             name,
             verdict: std::cell::OnceCell::new(),
             rewrites: std::cell::RefCell::default(),
         })
+    }
+
+    /// `change` is what a plugin made of the route to get there.
+    pub(super) fn choice(
+        &self,
+        chain: &Chain,
+        slot: Arc<Slot<Arc<Handle>>>,
+        (service, method): (&str, &str),
+        endpoint: Box<str>,
+        balance: Balance,
+        change: Option<&Rewrite>,
+    ) -> Choice {
+        let asks = self.asks_plugins();
+        Choice {
+            access: self.access(service, method),
+            slot,
+            endpoint,
+            balance,
+            disturbed: asks && chain.disturbs(service),
+            selected: asks && chain.selects(service),
+            change: change.cloned(),
+            plans: OnceLock::new(),
+        }
     }
 
     pub(super) fn answer(
@@ -233,55 +343,10 @@ impl Link {
             data,
         };
         self.say(|frame| reply.encode(id, frame));
-        route.metrics.ended(Outcome::Ok, std::time::Duration::ZERO);
+        route.metrics.ended(Outcome::Ok, Duration::ZERO);
     }
 
-    // ---- pick
-
-    pub(super) fn pick(
-        &mut self,
-        choice: &Choice,
-        except: Option<LinkId>,
-    ) -> Result<Arc<Instance<Arc<Handle>>>, Refusal> {
-        let endpoint = Endpoint(&choice.endpoint);
-        let by = Pick {
-            endpoint,
-            balance: choice.balance,
-            random: self.random.next(),
-        };
-        let usable = |instance: &Instance<Arc<Handle>>| {
-            let link = &instance.link;
-            link.usable() && Some(link.id) != except && choice.access.admits(instance)
-        };
-        // Somebody else, if this caller's share of the outbox is used up; the same one if nobody is.
-        let roomy = |instance: &Instance<Arc<Handle>>| {
-            usable(instance) && instance.link.outbox.has_room(self.me.id)
-        };
-        let picked = choice
-            .slot
-            .pick(by, roomy)
-            .or_else(|| choice.slot.pick(by, usable));
-        picked.ok_or_else(|| {
-            let service = choice.slot.service().to_string();
-            let candidates = choice.slot.candidates();
-            if candidates.is_empty() {
-                Refusal::UnknownService(service)
-            } else if !endpoint.is_any()
-                && !candidates.iter().any(|instance| endpoint.admits(instance))
-            {
-                Refusal::UnknownEndpoint {
-                    service,
-                    endpoint: choice.endpoint.to_string(),
-                }
-            } else if !candidates.iter().any(|instance| {
-                (endpoint.is_any() || endpoint.admits(instance)) && choice.access.admits(instance)
-            }) {
-                Refusal::NotAllowed(service)
-            } else {
-                Refusal::Overloaded(service)
-            }
-        })
-    }
+    // ---- refusals
 
     /// Refuses a request that was never counted as a call of a service.
     pub(super) fn refuse_new(&mut self, id: StreamId, interaction: Interaction, refusal: &Refusal) {

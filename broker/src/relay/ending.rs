@@ -25,6 +25,11 @@ pub(super) enum Ending {
 }
 
 impl Ending {
+    pub(super) fn text(&self) -> &str {
+        let (Self::Lost(text) | Self::Peer(text) | Self::Error { text, .. }) = self;
+        text
+    }
+
     /// What a transport could not read: the peer's doing is said, the network's is not.
     pub(super) fn of(error: &NetError) -> Self {
         let code = ErrorCode::CONNECTION_ERROR;
@@ -74,6 +79,10 @@ impl Link {
                     "RST-910508: broker is short of memory, and most of it waits for you to read",
                 ),
             },
+            Order::Changed => Ending::Error {
+                code: ErrorCode::CONNECTION_ERROR,
+                text: text("RST-910406: you are somebody else by now; connect again"),
+            },
             Order::TakeBack => Ending::Error {
                 code: ErrorCode::CONNECTION_ERROR,
                 text: text("RST-910402: the credentials of this connection have been revoked"),
@@ -95,6 +104,10 @@ impl Link {
     pub(super) fn close_streams(&mut self) -> usize {
         self.me.stop_requests();
         if let Some(instance) = self.instance.take() {
+            // It may have been hidden before, or given way to a connection that offers the same.
+            if !instance.is_gone() {
+                self.plane.tell_hidden(&instance);
+            }
             self.plane.directory.withdraw(&instance);
         }
         if let Some(session) = self.line.session() {

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
+    time::SystemTime,
 };
 
 use jackfield_rsocket::net::FrameIo;
@@ -40,6 +41,8 @@ pub struct Handle {
     pub transport: &'static str,
     /// Who is there, for as long as the session lasts.
     pub principal: Arc<Principal>,
+    /// When its principal ends by now, until the owner looks.
+    renewed: Mutex<Option<Option<SystemTime>>>,
     /// Of the certificate it showed in SETUP's TLS handshake.
     certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
@@ -81,6 +84,8 @@ pub(super) enum Order {
     Forget,
     /// Close now, because memory is short and most of it waits for this peer.
     Shed,
+    /// Close now, because the peer is not who it was when it was let in.
+    Changed,
     /// Close now, because what the peer was let in by has been taken back.
     TakeBack,
 }
@@ -97,6 +102,7 @@ impl Handle {
             remote: address(io.peer()),
             transport: io.kind().as_str(),
             principal,
+            renewed: Mutex::default(),
             certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
             queued: AtomicUsize::new(0),
@@ -108,6 +114,23 @@ impl Handle {
             knocked: AtomicBool::new(false),
             order: AtomicU64::new(0),
         })
+    }
+
+    /// Where the peer is seen, as text; empty inside the process.
+    pub(super) fn address(&self) -> String {
+        self.remote.map_or_else(String::new, |ip| ip.to_string())
+    }
+
+    /// When its principal ends by now, if that has changed since this was last asked.
+    pub(super) fn take_renewed(&self) -> Option<Option<SystemTime>> {
+        { self.renewed.lock() }
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Its principal ends then; none: with the connection.
+    pub(super) fn renew(&self, expires: Option<SystemTime>) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(expires);
     }
 
     /// Puts an item of `from` into the outbox, or gives it back.
@@ -215,6 +238,7 @@ impl Handle {
             3 => Order::GiveWay,
             4 => Order::Forget,
             5 => Order::Shed,
+            6 => Order::Changed,
             _ => Order::TakeBack,
         }
     }

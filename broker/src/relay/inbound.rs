@@ -10,6 +10,7 @@ use jackfield_rsocket::{
 
 use super::{
     ending::Ending,
+    faults::go_alone,
     handle::Handle,
     item::{Close, Item, Part, RequestPart},
     link::Link,
@@ -66,7 +67,7 @@ impl Link {
                     Owner::Ended(Splice::Waiting(waiting)) => {
                         self.on_waiting_ended(id, *waiting, &payload, body);
                     }
-                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(*near, body, part),
+                    Owner::Ended(Splice::Near(near)) => self.on_near_ended(near, body, part),
                     Owner::Ended(Splice::Far(mut far)) => {
                         match far.forward(&self.me, body, part, limit) {
                             Ok(()) => far.finish(),
@@ -148,14 +149,7 @@ impl Link {
 
     fn after_near(&mut self, id: StreamId, forwarded: Result<(), Refusal>, part: Fragment) {
         if let Err(refusal) = forwarded {
-            self.plane.cut(&refusal);
-            let silent = self.connection.get(id).is_some_and(Splice::is_silent);
-            if let Some(Splice::Near(near)) = self.connection.forget(id) {
-                near.cancel(refusal.outcome(), self.now);
-            }
-            if !silent {
-                self.send_error(id, refusal.code(), refusal.text().as_bytes());
-            }
+            self.fail_near(id, &refusal);
         } else if let Fragment::Request { .. } = part
             && let Some(Splice::Near(near)) = self.connection.get(id)
         {
@@ -164,9 +158,22 @@ impl Link {
         }
     }
 
+    /// Ends a call on both sides because of what its requester, or the broker for it, can do no more.
+    pub(super) fn fail_near(&mut self, id: StreamId, refusal: &Refusal) {
+        self.plane.cut(refusal);
+        let silent = self.connection.get(id).is_some_and(Splice::is_silent);
+        if let Some(Splice::Near(near)) = self.connection.forget(id) {
+            near.cancel(refusal.outcome(), self.now);
+        }
+        if !silent {
+            self.send_error(id, refusal.code(), refusal.text().as_bytes());
+        }
+    }
+
     /// The last fragment of a fire-and-forget, or of a channel whose replies ended before.
-    fn on_near_ended(&self, mut near: Near, body: Part, part: Fragment) {
+    fn on_near_ended(&self, mut near: Box<Near>, body: Part, part: Fragment) {
         match near.forward(&self.me, body, part, (self.plane.limits.message, self.now)) {
+            Ok(()) if near.is_held() => go_alone(near, &self.me, self.now),
             Ok(()) => near.finish(Outcome::Ok, self.now),
             Err(refusal) => {
                 self.plane.cut(&refusal);
@@ -202,6 +209,7 @@ impl Link {
             lost: false,
         };
         match owner {
+            Splice::Near(near) if near.is_held() => near.cancel(outcome_of(code, false), self.now),
             Splice::Near(near) => {
                 let ticket = near.ticket.clone();
                 let close = Item::Close {
@@ -222,7 +230,10 @@ impl Link {
 
     fn on_peer_draining(&self) {
         self.me.stop_requests();
-        if let Some(instance) = &self.instance {
+        if let Some(instance) = &self.instance
+            && !instance.is_gone()
+        {
+            self.plane.tell_hidden(instance);
             self.plane.directory.hide(instance);
         }
     }
@@ -239,7 +250,9 @@ impl Near {
     ) -> Result<(), Refusal> {
         self.message.pass(body.body.len(), part, limit, now)?;
         self.followed = true;
-        place(me, &self.ticket, End::Far, body)?;
+        if let Some(body) = self.hold_back(body)? {
+            place(me, &self.ticket, End::Far, body)?;
+        }
         if let Fragment::Request { last: true } = part {
             self.partial = false;
             // Credit that came before the request was whole.
@@ -282,7 +295,12 @@ impl Far {
 }
 
 /// Places a payload in the outbox of the link at `to`, unless that is above its hard mark.
-fn place(me: &Arc<Handle>, ticket: &Arc<Ticket>, to: End, payload: Part) -> Result<(), Refusal> {
+pub(super) fn place(
+    me: &Arc<Handle>,
+    ticket: &Arc<Ticket>,
+    to: End,
+    payload: Part,
+) -> Result<(), Refusal> {
     let item = Item::Payload {
         ticket: ticket.clone(),
         to,

@@ -13,7 +13,7 @@ use jackfield_rsocket::{
     wire::Setup,
 };
 
-use super::{deadline::now, refusal::Refusal};
+use super::{deadline::now, refusal::Refusal, vouching::Vouched};
 use crate::{directory::App, identity::Principal};
 
 const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
@@ -48,7 +48,6 @@ impl MetadataKind {
 }
 
 /// What the broker keeps of a SETUP.
-#[derive(Debug)]
 pub(super) struct Introduced {
     pub(super) keepalive: KeepaliveTimer,
     pub(super) metadata_kind: MetadataKind,
@@ -61,14 +60,16 @@ pub(super) struct Introduced {
     /// The session may be resumed.
     pub(super) token: Option<Token>,
     pub(super) principal: Arc<Principal>,
+    /// How to ask again who it is, if a plugin said so.
+    pub(super) vouched: Option<Vouched>,
 }
 
 /// The entries of a SETUP that are for the broker. They are found before it is known who sends
 /// them, and read after that: strangers are told nothing about what is wrong with theirs.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    app: Option<Bytes>,
-    registry: Option<Bytes>,
+    pub(super) app: Option<Bytes>,
+    pub(super) registry: Option<Bytes>,
     pub(super) auth: Option<Bytes>,
 }
 
@@ -154,6 +155,7 @@ pub(super) fn introduce(
         lease: setup.lease,
         token,
         principal,
+        vouched: None,
     })
 }
 

@@ -7,8 +7,10 @@ use jackfield_rsocket::wire::{ErrorCode, Flags, Interaction, Request};
 
 use super::{
     handle::Handle,
+    pick::Selected,
     refusal::Untaken,
     routes::Choice,
+    speaking::Word,
     ticket::{End, Ticket},
 };
 use crate::directory::Load;
@@ -34,6 +36,10 @@ pub(super) enum Item {
     },
     /// A request came back unsent; only the near link gets this.
     Returned(Box<Returned>),
+    /// Plugins have said whose request waits; a link asks that for itself.
+    Word(Box<Word>),
+    /// The time has come for what the near link holds of the stream; it says so to itself.
+    Due { ticket: Arc<Ticket> },
 }
 
 /// How a stream ends from one side.
@@ -100,8 +106,31 @@ impl RequestPart {
 pub(super) struct Cargo {
     pub(super) request: RequestPart,
     pub(super) choice: Arc<Choice>,
+    /// Among whom a plugin lets it go.
+    pub(super) selected: Option<Box<Selected>>,
     /// How often an instance has been picked for it.
     pub(super) attempt: u8,
+}
+
+impl Cargo {
+    pub(super) fn new(
+        request: RequestPart,
+        choice: Arc<Choice>,
+        selected: Option<Box<Selected>>,
+    ) -> Self {
+        Self {
+            request,
+            choice,
+            selected,
+            attempt: 1,
+        }
+    }
+
+    /// What it keeps in memory.
+    pub(super) fn len(&self) -> usize {
+        let selected = self.selected.as_ref();
+        self.request.pinned + selected.map_or(0, |selected| selected.bytes())
+    }
 }
 
 /// A request that waits to be numbered. Dropped before that, it goes back to the near link.
@@ -131,8 +160,8 @@ impl Opening {
         &self.ticket
     }
 
-    pub(super) fn request(&self) -> Option<&RequestPart> {
-        self.inside.as_ref().map(|(cargo, _)| &cargo.request)
+    fn cargo(&self) -> Option<&Cargo> {
+        self.inside.as_ref().map(|(cargo, _)| cargo)
     }
 
     /// For the far link, which has stamped the ticket and sends the request now.
@@ -153,7 +182,7 @@ impl Drop for Opening {
             return;
         }
         // A caller that is over its mark gets the refusal, but not the request to try again with.
-        let whole = self.ticket.near.outbox.below_hard(cargo.request.pinned);
+        let whole = self.ticket.near.outbox.below_hard(cargo.len());
         if !whole {
             cargo.request = cargo.request.without_body();
         }
@@ -191,8 +220,9 @@ impl Item {
         let own = match self {
             Self::Open(opening) => opening.ticket(),
             Self::Payload { ticket, .. } | Self::Credit { ticket, .. } => ticket,
-            Self::Close { ticket, .. } => ticket,
+            Self::Close { ticket, .. } | Self::Due { ticket } => ticket,
             Self::Returned(returned) => &returned.ticket,
+            Self::Word(_) => return false,
         };
         Arc::ptr_eq(own, ticket)
     }
@@ -200,14 +230,15 @@ impl Item {
     /// Bytes that count against the outbox.
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Open(opening) => opening.request().map_or(0, |request| request.pinned),
+            Self::Open(opening) => opening.cargo().map_or(0, Cargo::len),
             Self::Payload { payload, .. } => payload.pinned,
             Self::Close {
                 how: Close::Error { text, .. },
                 ..
             } => text.len(),
-            Self::Returned(returned) => returned.cargo.request.pinned,
-            Self::Credit { .. } | Self::Close { .. } => 0,
+            Self::Returned(returned) => returned.cargo.len(),
+            // What waits is counted as held.
+            Self::Credit { .. } | Self::Close { .. } | Self::Due { .. } | Self::Word(_) => 0,
         }
     }
 }

@@ -40,6 +40,12 @@ pub struct Limits {
     pub fire_and_forget: usize,
     /// What the broker grants to a client that asks for leases.
     pub lease: LeasePolicy,
+    /// Requests that the broker holds on purpose, such as delayed ones, all connections together.
+    pub held_requests: usize,
+    /// What they hold, in bytes.
+    pub held_bytes: usize,
+    /// How long one may be held.
+    pub held_time: Duration,
     /// How long a session is kept without a transport.
     pub resume_window: Duration,
     /// What one session keeps of what it sent, in bytes.
@@ -74,6 +80,9 @@ impl Default for Limits {
                 requests: 10_000,
                 ttl: Duration::from_secs(10),
             },
+            held_requests: 10_000,
+            held_bytes: 64 << 20,
+            held_time: Duration::from_secs(60),
             resume_window: Duration::from_secs(60),
             resume_bytes: 1 << 20,
             parked_sessions: 4096,

@@ -29,7 +29,7 @@ use jackfield_rsocket::{
         lease::{Grant, Permits},
         resume::Session,
     },
-    net::FrameIo,
+    net::{FrameIo, wake_behind_others},
 };
 use tokio::time::Sleep;
 
@@ -37,6 +37,7 @@ use super::{
     bucket::Bucket,
     deadline::{SWEEP, now},
     ending::{Ended, Ending},
+    errand::Errand,
     handle::Handle,
     introduction::{Introduced, MetadataKind},
     item::Item,
@@ -44,16 +45,22 @@ use super::{
     plane::Plane,
     random::Random,
     routes::Routes,
+    speaking::Speakers,
     splice::Splice,
     waiting::Held,
 };
 use crate::{directory::Instance, identity::Principal};
 
 const FRAMES_PER_TURN: usize = 128;
-const TURN_MAX: Duration = Duration::from_millis(1);
-const BYTES_PER_TURN: usize = 256 * 1024;
+/// What every other link of the thread may have to wait for, once on the way to a responder and once on the
+/// way back.
+const TURN_MAX: Duration = Duration::from_micros(50);
+/// Frames, and bytes, between two looks at the clock.
+const FRAMES_PER_LOOK: usize = 8;
+const BYTES_PER_LOOK: u64 = 32 * 1024;
+const BYTES_PER_TURN: usize = 64 * 1024;
 /// More is not handed to the socket's writer before it has taken what it has.
-pub(super) const WRITER_MAX: usize = 128 * 1024;
+pub(super) const WRITER_MAX: usize = 64 * 1024;
 
 pub(super) struct Link {
     pub(super) line: Line,
@@ -63,9 +70,17 @@ pub(super) struct Link {
     pub(super) routes: Routes,
     pub(super) metadata_kind: MetadataKind,
     pub(super) app_name: Arc<str>,
+    /// Where the peer is seen, as text for plugins; empty inside the process.
+    pub(super) address: Box<str>,
     pub(super) instance: Option<Arc<Instance<Arc<Handle>>>>,
     /// Whose request is being decided, when it is not the connection's own.
     pub(super) on_behalf: Option<Arc<Principal>>,
+    /// Asks again who the peer is.
+    pub(super) renewal: Option<Errand>,
+    /// Whom its requests are known to speak for.
+    pub(super) speakers: Speakers,
+    /// How often plugins were asked about that.
+    pub(super) words: u64,
     /// When what the peer showed in SETUP ends.
     pub(super) expires: Option<Instant>,
     pub(super) random: Random,
@@ -132,9 +147,16 @@ impl Link {
         me.set_barred(lease);
         let mut link = Self {
             on_behalf: None,
+            renewal: None,
+            speakers: Speakers::default(),
+            words: 0,
             expires: None,
             random: Random::new(me.id),
             line: Line::new(io, session),
+            address: me
+                .remote
+                .map_or_else(String::new, |ip| ip.to_string())
+                .into(),
             me,
             plane,
             permits: if lease {
@@ -164,7 +186,8 @@ impl Link {
             timer_at: now,
             sweep_at: now + SWEEP,
         };
-        link.expires = link.expiry();
+        let expires = link.me.principal.expires;
+        link.expires = expires.and_then(|expires| link.moment_of(expires));
         link
     }
 
@@ -218,7 +241,7 @@ impl Link {
             return Poll::Ready(ending);
         }
         if busy {
-            cx.waker().wake_by_ref();
+            wake_behind_others(cx);
         }
         self.arm(cx);
         Poll::Pending
@@ -226,13 +249,17 @@ impl Link {
 
     /// Reads and handles frames. True when there may be more at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut looked_at = self.counts.bytes_in;
         for frames in 1..=FRAMES_PER_TURN {
             if self.ending.is_some() || self.paused(cx) {
                 return false;
             }
             // Plugins may make frames dear, so time counts too; the clock is looked at now and then.
-            if frames % 16 == 0 && now() > self.now + TURN_MAX {
-                return true;
+            if frames % FRAMES_PER_LOOK == 0 || self.counts.bytes_in > looked_at + BYTES_PER_LOOK {
+                looked_at = self.counts.bytes_in;
+                if now() > self.now + TURN_MAX {
+                    return true;
+                }
             }
             match self.line.poll_frame(cx) {
                 Poll::Pending => return false,

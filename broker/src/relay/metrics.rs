@@ -41,6 +41,9 @@ pub struct Metrics {
     pub(super) credit_held: IntCounter,
     pub(super) memory_stage: IntGauge,
     pub(super) parked: IntGauge,
+    held_requests: IntGauge,
+    held_bytes: IntGauge,
+    faults: IntCounterVec,
     sessions: IntCounterVec,
     refused: IntCounterVec,
     pub(super) outbox_bytes: IntGauge,
@@ -265,6 +268,16 @@ impl Metrics {
             "Sessions without a transport, which may be resumed.",
         )?;
         registry.register(Box::new(parked.clone()))?;
+        let held_requests = IntGauge::new(
+            "jackfield_held_requests",
+            "Requests held on purpose: delayed, paced, or in a black hole.",
+        )?;
+        registry.register(Box::new(held_requests.clone()))?;
+        let held_bytes = IntGauge::new(
+            "jackfield_held_bytes",
+            "What requests held on purpose hold.",
+        )?;
+        registry.register(Box::new(held_bytes.clone()))?;
         let ways = ["in", "out"];
         let (frames, [frames_in, frames_out]) =
             ThreadCounters::new("jackfield_frames_total", "Frames moved.", "direction", ways)?;
@@ -290,6 +303,13 @@ impl Metrics {
             slow_peers,
             memory_stage,
             parked,
+            held_requests,
+            held_bytes,
+            faults: counters(
+                "jackfield_faults_total",
+                "Faults that plugins wanted and the broker carried out.",
+                &["fault"],
+            )?,
             sessions: counters(
                 "jackfield_sessions_total",
                 "Sessions whose transport was lost, by what became of them.",
@@ -312,6 +332,22 @@ impl Metrics {
     /// Something was done about a peer that reads too slowly.
     pub(super) fn slow_peer(&self, action: &str) {
         self.slow_peers.with_label_values(&[action]).inc();
+    }
+
+    /// Something went wrong with a call on purpose: delay, error, black_hole, cut, slow.
+    pub(super) fn fault(&self, fault: &str) {
+        self.faults.with_label_values(&[fault]).inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn faults(&self, fault: &str) -> u64 {
+        self.faults.with_label_values(&[fault]).get()
+    }
+
+    pub(super) fn held(&self, requests: usize, bytes: usize) {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.held_requests.set(gauge(requests));
+        self.held_bytes.set(gauge(bytes));
     }
 
     /// What became of a session whose transport was lost: resumed, expired, dropped, refused.

@@ -15,13 +15,14 @@
 //! |---|---|---|
 //! | outbox of a link | `outbox`, an eighth per source | new requests go elsewhere or are REJECTED; the source rests up to `pause` |
 //! | the same | `outbox-hard` | the stream that produces is cancelled on both sides |
-//! | socket writer | 128 KiB and one frame | the outbox waits |
+//! | socket writer | 64 KiB and one frame | the outbox waits |
 //! | metadata of fragmented requests | `metadata`, `metadata-fragments`, `metadata-timeout` | INVALID |
 //! | a message in fragments | `message`, `assembly-timeout` | its stream is cancelled on both sides |
 //! | fire-and-forget of a connection | `fire-and-forget` per second | dropped and counted |
 //! | streams of a connection | `streams` per direction | REJECTED |
 //! | routes remembered by a link | 512, 256 KiB of keys | begins anew |
 //! | sessions without a transport | `parked-sessions`, `parked-bytes`, `resume-window` | the one parked longest ends |
+//! | requests held on purpose | `held-requests`, `held-bytes`, `held-time`, of all links together | REJECTED |
 //! | what one session keeps to send again | `resume-bytes` | the oldest is given up |
 //! | half-open connections | `pending`, per address | the newest is refused |
 //! | arrivals at a thread | 1024 | the listener waits |
@@ -40,7 +41,10 @@ mod deadline;
 mod departure;
 mod dispatch;
 mod ending;
+mod errand;
+mod faults;
 mod handle;
+mod holding;
 mod inbound;
 mod introduction;
 mod item;
@@ -51,6 +55,7 @@ mod links;
 mod metrics;
 mod outbound;
 mod outbox;
+mod pick;
 mod plane;
 mod pressure;
 mod random;
@@ -61,9 +66,12 @@ mod routes;
 mod routing;
 mod sessions;
 mod shaper;
+mod speaking;
 mod splice;
 mod ticket;
+mod tidings;
 mod verdict;
+mod vouching;
 mod waiting;
 
 use std::{
@@ -95,25 +103,13 @@ use accept::Arrival;
 use plane::Plane;
 
 use crate::{
-    chain::{Capability, Chains, Hook, Offer},
+    chain::{Chains, Happening},
     directory,
     identity::{Identity, Principal},
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
 pub type Directory = directory::Directory<Arc<Handle>>;
-
-/// The hooks that the data plane calls, and what it lets plugins do.
-pub const OFFER: Offer = Offer {
-    hooks: &[Hook::RoutingFilter],
-    capabilities: &[
-        Capability::Log,
-        Capability::Metrics,
-        Capability::Kv,
-        Capability::Clock,
-        Capability::Random,
-    ],
-};
 
 /// Connections on their way to one thread.
 const ARRIVALS_MAX: usize = 1024;
@@ -181,6 +177,12 @@ impl Relay {
         self.attach_as(io, Arc::new(Principal::broker())).await
     }
 
+    /// The same for a plugin's own calls: the access rules hold for it, and no plugin is asked about them.
+    pub async fn attach_plugin(&self, io: FrameIo, plugin: &str) -> io::Result<()> {
+        self.attach_as(io, Arc::new(Principal::plugin(plugin)))
+            .await
+    }
+
     /// Takes over a connection by which a part of the broker calls in the name of somebody else.
     pub async fn attach_as(&self, io: FrameIo, who: Arc<Principal>) -> io::Result<()> {
         let refused = |_| io::Error::other("the broker takes no connections now");
@@ -208,6 +210,8 @@ impl Relay {
             .metrics
             .parked
             .set(i64::try_from(parked).unwrap_or(i64::MAX));
+        let (requests, bytes) = self.plane.holding.held();
+        self.plane.metrics.held(requests, bytes);
     }
 
     /// From now on this much is given up for want of memory.
@@ -242,7 +246,12 @@ impl Relay {
     /// Takes no new connections and requests, closes each link after its last stream, and all of
     /// them at the end of `grace`. Returns how many calls were cut.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.plane.links.drain(grace).await
+        let chains = &self.plane.chains;
+        let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
+        chains.tell(|| Happening::DrainBegan { seconds });
+        let cut = self.plane.links.drain(grace).await;
+        chains.tell(|| Happening::DrainEnded);
+        cut
     }
 }
 

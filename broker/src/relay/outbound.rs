@@ -29,16 +29,20 @@ impl Link {
             } => self.on_payload(&ticket, to, payload),
             Item::Credit { ticket, to } => self.on_credit(&ticket, to),
             Item::Close { ticket, to, how } => {
-                if let Some(id) = self.stream_of(&ticket, to) {
+                if let Some(id) = self.stream_of(&ticket, to)
+                    && !self.ends_later(id, &how)
+                {
                     self.on_close(id, how);
                 }
             }
             Item::Returned(returned) => self.on_returned(*returned),
+            Item::Word(word) => self.on_word(*word),
+            Item::Due { ticket } => self.on_due(&ticket),
         }
     }
 
     /// The ticket's stream on this link, if it still is that ticket's.
-    fn stream_of(&self, ticket: &Arc<Ticket>, end: End) -> Option<StreamId> {
+    pub(super) fn stream_of(&self, ticket: &Arc<Ticket>, end: End) -> Option<StreamId> {
         let id = ticket.stream_id(end)?;
         self.connection.get(id)?.is_of(ticket).then_some(id)
     }
@@ -98,6 +102,15 @@ impl Link {
         let Some(id) = self.stream_of(ticket, to) else {
             return;
         };
+        match self.connection.get(id) {
+            Some(Splice::Near(near)) if near.trouble.is_some() => {
+                self.on_troubled(id, ticket, part)
+            }
+            _ => self.deliver(id, part),
+        }
+    }
+
+    pub(super) fn deliver(&mut self, id: StreamId, part: Part) {
         let payload = Payload {
             follows: part.flags.contains(Flags::FOLLOWS),
             complete: part.flags.contains(Flags::COMPLETE),
@@ -165,7 +178,7 @@ impl Link {
         }
     }
 
-    fn on_close(&mut self, id: StreamId, how: Close) {
+    pub(super) fn on_close(&mut self, id: StreamId, how: Close) {
         match how {
             Close::Cancel => {
                 self.send(&cancel(id));

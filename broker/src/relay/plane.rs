@@ -10,13 +10,17 @@ use arc_swap::ArcSwap;
 use super::{
     Directory, Limits, Metrics,
     handle::Handle,
+    holding::Holding,
     links::Links,
     pressure::{MemoryStage, Pressure},
     refusal::Refusal,
     routing::Routing,
     sessions::Sessions,
 };
-use crate::{chain::Chains, identity::Identity};
+use crate::{
+    chain::{Chain, Chains},
+    identity::Identity,
+};
 
 pub(super) struct Plane {
     pub(super) directory: Arc<Directory>,
@@ -28,6 +32,7 @@ pub(super) struct Plane {
     pub(super) links: Arc<Links>,
     pub(super) pressure: Arc<Pressure>,
     pub(super) sessions: Sessions,
+    pub(super) holding: Arc<Holding>,
     routing_generation: AtomicU64,
 }
 
@@ -64,6 +69,7 @@ impl Plane {
             links: Arc::new(Links::new(&limits, pressure.clone())),
             pressure,
             sessions: Sessions::new(&limits),
+            holding: Arc::new(Holding::new(&limits)),
             limits,
             routing: ArcSwap::from_pointee(Versioned {
                 value: routing,
@@ -73,10 +79,11 @@ impl Plane {
         }
     }
 
-    pub(super) fn generations(&self) -> Generations {
+    /// As they are now, and the chain of the decision at hand.
+    pub(super) fn generations(&self, chain: &Chain) -> Generations {
         Generations {
             directory: self.directory.generation(),
-            chain: self.chains.generation(),
+            chain: chain.generation(),
             rules: self.identity.generation(),
             routing: self.routing_generation.load(Ordering::Acquire),
         }

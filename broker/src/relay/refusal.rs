@@ -43,6 +43,12 @@ pub enum Refusal {
     PluginFailed(String),
     /// A plugin said no, in its own words.
     Plugin { code: u32, text: String },
+    /// A plugin wanted this to go wrong.
+    Fault { code: u32, text: String },
+    /// More requests are held on purpose than `limits.held-requests` and `limits.held-bytes` allow.
+    TooManyHeld,
+    /// A plugin wants it held for longer than `limits.held-time`.
+    HeldTooLong,
     /// No reply, or no first item, in time.
     Timeout,
     /// The connection of the responder ended in the middle of the call.
@@ -53,6 +59,8 @@ pub enum Refusal {
     NoApplication,
     /// The broker asks for credentials, and there were none that are good.
     NotAuthenticated,
+    /// A plugin did not let it in, in its own words.
+    NotVouched(String),
     /// The same, of a request's own.
     RequestNotAuthenticated,
     /// The rules do not let the caller call the service.
@@ -83,7 +91,8 @@ impl Refusal {
             Self::TokenInUse => 910_409,
             Self::Draining => 910_503,
             Self::PluginFailed(_) => 910_520,
-            Self::Plugin { .. } => return None,
+            Self::TooManyHeld | Self::HeldTooLong => 910_432,
+            Self::Plugin { .. } | Self::Fault { .. } | Self::NotVouched(_) => return None,
             Self::Timeout => 910_504,
             Self::ProviderLost => 910_499,
             Self::SlowReader => 910_498,
@@ -108,8 +117,10 @@ impl Refusal {
             | Self::NoLease
             | Self::Draining
             | Self::PluginFailed(_)
+            | Self::TooManyHeld
+            | Self::HeldTooLong
             | Self::TooManyTold => ErrorCode::REJECTED,
-            Self::Plugin { code, .. } => ErrorCode(*code),
+            Self::Plugin { code, .. } | Self::Fault { code, .. } => ErrorCode(*code),
             Self::Timeout
             | Self::ProviderLost
             | Self::SlowReader
@@ -118,6 +129,7 @@ impl Refusal {
             Self::NotAllowed(_) | Self::RequestNotAuthenticated => ErrorCode::APPLICATION_ERROR,
             Self::NoApplication
             | Self::NotAuthenticated
+            | Self::NotVouched(_)
             | Self::MayNotPublish(_)
             | Self::BadUuid(_)
             | Self::DuplicateUuid(_)
@@ -154,11 +166,14 @@ impl Refusal {
             Self::Draining => "draining",
             Self::PluginFailed(_) => "plugin_failed",
             Self::Plugin { .. } => "plugin",
+            Self::Fault { .. } => "fault",
+            Self::TooManyHeld | Self::HeldTooLong => "held",
             Self::Timeout => "timeout",
             Self::ProviderLost => "provider_lost",
             Self::SlowReader => "slow_reader",
             Self::NoApplication => "no_application",
             Self::NotAuthenticated => "not_authenticated",
+            Self::NotVouched(_) => "not_vouched",
             Self::RequestNotAuthenticated => "request_not_authenticated",
             Self::NotAllowed(_) => "not_allowed",
             Self::MayNotPublish(_) => "may_not_publish",
@@ -189,6 +204,13 @@ impl Refusal {
             Self::MessageTooLarge => return "message is larger than limits.message".into(),
             Self::TooManyTold => return "more fire-and-forget than limits.fire-and-forget".into(),
             Self::OutOfMemory => return "broker is short of memory; try again later".into(),
+            Self::TooManyHeld => {
+                return "more requests are held than limits.held-requests and limits.held-bytes allow"
+                    .into();
+            }
+            Self::HeldTooLong => {
+                return "a plugin wants the request held for longer than limits.held-time".into();
+            }
             Self::NoLease => return "no lease for this request; wait for the next LEASE".into(),
             Self::TokenInUse => return "the resume token is in use".into(),
             Self::Draining => return "broker is draining; connect to another one".into(),
@@ -222,7 +244,9 @@ impl Refusal {
                 format!("{service} did not take the request, because {why}; try again later")
             }
             Self::PluginFailed(name) => format!("plugin {name} failed and refuses by policy"),
-            Self::Plugin { text, .. } => text.clone(),
+            Self::Plugin { text, .. } | Self::Fault { text, .. } | Self::NotVouched(text) => {
+                text.clone()
+            }
             Self::DuplicateUuid(uuid) => format!("uuid {uuid} belongs to another application"),
             Self::BadApplication(why) => format!("application metadata cannot be read: {why}"),
         })

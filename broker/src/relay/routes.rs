@@ -1,7 +1,7 @@
 //! Decide once, remember: what a link knows about a route after its first request.
 //!
 //! The key is the exact bytes of entries 0x7E and 0x50, and the interaction. Remembered are the
-//! service's slot, the parsed route, metric handles, and a plugin verdict that asked for it. Never
+//! service's slot, the parsed route, metric handles, and plugins' verdicts and plans that asked for it. Never
 //! the instance: that is picked for each call.
 //!
 //! A route is good for the generations of directory, chain, routing and rules it was made under. The cache
@@ -11,7 +11,7 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::HashMap,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
 
 use super::{access::Access, handle::Handle, metrics::CallMetrics, plane::Generations};
 use crate::{
-    chain::{Rewrite, Verdict},
+    chain::{Plans, Rewrite, Verdict},
     directory::{Balance, Slot},
 };
 
@@ -30,12 +30,18 @@ const ROUTES_MAX: usize = 512;
 const KEYS_MAX: usize = 256 * 1024;
 
 /// Where calls of a route may go.
-#[derive(Clone)]
 pub(super) struct Choice {
     pub(super) slot: Arc<Slot<Arc<Handle>>>,
     pub(super) endpoint: Box<str>,
     pub(super) balance: Balance,
     pub(super) access: Access,
+    /// Whether plugins may want something to go wrong, and whether they choose the instance.
+    pub(super) disturbed: bool,
+    pub(super) selected: bool,
+    /// What a plugin made of the route to get here.
+    pub(super) change: Option<Rewrite>,
+    /// What may go wrong, if that holds for every request that comes here by this route.
+    pub(super) plans: OnceLock<Plans>,
 }
 
 impl std::fmt::Debug for Choice {
@@ -61,8 +67,10 @@ pub(super) struct Route {
     pub(super) choice: Arc<Choice>,
     pub(super) metrics: Arc<CallMetrics>,
     pub(super) timeout: Option<Duration>,
-    /// Whether any plugin is to be asked.
+    /// Whether any routing filter is to be asked.
     pub(super) concerned: bool,
+    /// What one request may spend in plugins.
+    pub(super) chain_deadline: Duration,
     /// A verdict that holds for every request of the route.
     pub(super) verdict: OnceCell<Verdict>,
     /// Where rewrites that were seen lead.

@@ -15,6 +15,7 @@ use jackfield_rsocket::wire::{ErrorCode, Interaction};
 
 use super::{
     assembly::Assembly,
+    faults::Trouble,
     handle::Handle,
     item::{Close, Item},
     metrics::CallMetrics,
@@ -82,6 +83,8 @@ pub(super) struct Near {
     pub(super) followed: bool,
     /// Fire-and-forget: nothing may come back.
     pub(super) silent: bool,
+    /// What goes wrong with the call.
+    pub(super) trouble: Option<Box<Trouble>>,
     finished: bool,
 }
 
@@ -123,6 +126,7 @@ impl Near {
             message: Assembly::default(),
             followed: false,
             silent: false,
+            trouble: None,
             finished: false,
         }
     }
@@ -138,9 +142,13 @@ impl Near {
         self.call.answered(now);
     }
 
+    pub(super) fn is_stream(&self) -> bool {
+        self.call.metrics.is_stream()
+    }
+
     /// The responder said something: a stream has no deadline any more.
     pub(super) fn heard(&mut self) {
-        if self.call.metrics.is_stream() {
+        if self.is_stream() {
             self.deadline = None;
         }
     }

@@ -1,75 +1,97 @@
 //! What the chain of plugins says about a request, and what the broker makes of it.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use jackfield_rsocket::{
-    metadata::{Edit, RouteEdit, TagEdit},
-    wire::Interaction,
-};
+use jackfield_rsocket::metadata::{Edit, RouteEdit, TagEdit};
 
 use super::{
-    dispatch::Decided,
+    dispatch::{Asked, Way},
     introduction::MetadataKind,
     link::Link,
     refusal::Refusal,
     routes::{Choice, Route},
 };
-use crate::chain::{self, Rewrite, Verdict};
+use crate::{
+    chain::{self, Chain, Fault, Rewrite, Verdict},
+    identity::Kind,
+};
 
 /// Header, credit and metadata length of the longest request's first frame.
 const METADATA_OVERHEAD: usize = 13;
 
+/// What a verdict comes to, unless it is a refusal.
+pub(super) enum Obeyed {
+    /// To that choice, with new metadata if the responder is to read other than the caller wrote.
+    Goes(Arc<Choice>, Option<Bytes>),
+    /// A plugin answered in the responder's place.
+    Answered {
+        metadata: Option<Bytes>,
+        data: Bytes,
+    },
+}
+
 impl Link {
+    /// Whether plugins have a say in what this peer asks for. In a plugin's own calls they have none: it would be asked
+    /// about itself.
+    pub(super) fn asks_plugins(&self) -> bool {
+        self.me.principal.kind != Kind::Plugin
+    }
+
+    /// The verdict, and what it left of the chain's deadline.
     pub(super) fn ask_chain(
         &self,
+        chain: &Chain,
         route: &Route,
-        metadata: &[u8],
-        interaction: Interaction,
-    ) -> Verdict {
-        let name = &route.name;
-        let principal = self.caller();
-        let decision = self.plane.chains.load().on_request(&chain::Request {
-            thread: self.thread,
-            link: self.me.id.0,
-            interaction: match interaction {
-                Interaction::Response => chain::Interaction::RequestResponse,
-                Interaction::FireAndForget => chain::Interaction::FireAndForget,
-                Interaction::Stream => chain::Interaction::Stream,
-                Interaction::Channel => chain::Interaction::Channel,
-            },
-            group: &name.group,
-            service: &name.service,
-            method: &name.method,
-            version: &name.version,
-            endpoint: &name.endpoint,
-            sticky: name.sticky,
-            metadata,
-            caller: chain::Caller {
-                app: &self.app_name,
-                principal: &principal.subject,
-                facts: &chain::CallerFacts {
-                    principal,
-                    metadata: None,
-                },
-                ..chain::Caller::ANONYMOUS
-            },
-        });
+        request: &Asked<'_>,
+    ) -> (Verdict, Duration) {
+        let facts = self.facts();
+        let shown = self.shown(&route.name, request, &facts);
+        let decision = chain.on_request(&shown);
         if decision.remember {
             // Somebody else cannot have set it: the link has one task.
             let _ = route.verdict.set(decision.verdict.clone());
         }
-        decision.verdict
+        (decision.verdict, decision.left)
+    }
+
+    /// Asks the plugins that break things on purpose, and throws the dice.
+    pub(super) fn disturb(&mut self, way: &mut Way, request: &Asked<'_>) -> Result<(), Refusal> {
+        let choice = &*way.choice;
+        let fault = match choice.plans.get() {
+            Some(plans) => plans.dice(|| self.random.next()).cloned(),
+            None => {
+                let facts = self.facts();
+                let shown = self.shown(&way.route.name, request, &facts);
+                let disturbance = way.chain.disturb(&shown, choice.change.as_ref(), way.left);
+                let disturbance =
+                    disturbance.map_err(|plugin| Refusal::PluginFailed(plugin.to_string()))?;
+                way.left = disturbance.left;
+                let fault = disturbance.plans.dice(|| self.random.next()).cloned();
+                if disturbance.remember {
+                    // As with the verdict.
+                    let _ = choice.plans.set(disturbance.plans);
+                }
+                fault
+            }
+        };
+        if let Some(Fault::Error(chain::Refusal { code, text })) = fault {
+            self.plane.metrics.fault("error");
+            return Err(Refusal::Fault { code, text });
+        }
+        way.fault = fault;
+        Ok(())
     }
 
     pub(super) fn obey_verdict(
         &mut self,
-        route: Rc<Route>,
+        chain: &Chain,
+        route: &Rc<Route>,
         verdict: Verdict,
         metadata: &[u8],
-    ) -> Result<Decided, Refusal> {
-        let choice = match verdict {
-            Verdict::Pass => route.choice.clone(),
+    ) -> Result<Obeyed, Refusal> {
+        let to = match verdict {
+            Verdict::Pass => None,
             Verdict::Refuse { code, text } => return Err(Refusal::Plugin { code, text }),
             Verdict::Failed { plugin } => return Err(Refusal::PluginFailed(plugin.to_string())),
             // A plugin answers in the responder's place, and not for whom the rules refuse.
@@ -78,48 +100,29 @@ impl Link {
                 return Err(Refusal::NotAllowed(service));
             }
             Verdict::Answer { metadata, data } => {
-                return Ok(Decided::Answered {
-                    route,
-                    metadata,
-                    data,
-                });
+                return Ok(Obeyed::Answered { metadata, data });
             }
             Verdict::Rewrite(rewrite) => {
-                let Some(choice) = self.rewritten(&route, &rewrite) else {
+                let Some(choice) = self.rewritten(chain, route, &rewrite) else {
                     return Err(Refusal::UnknownService(route.name.key_with(&rewrite)));
                 };
-                let metadata = self.edited(&route, &rewrite, metadata)?;
-                return Ok(Decided::To {
-                    route,
-                    choice,
-                    metadata,
-                });
+                Some((choice, self.edited(route, &rewrite, metadata)?))
             }
             Verdict::Split(split) => match split.dice(self.random.next()) {
-                None => route.choice.clone(),
+                None => None,
                 // A share for which nobody is there stays with the service that was asked for.
-                Some(rewrite) => match self.rewritten(&route, rewrite) {
-                    None => route.choice.clone(),
-                    Some(choice) => {
-                        let metadata = self.edited(&route, rewrite, metadata)?;
-                        return Ok(Decided::To {
-                            route,
-                            choice,
-                            metadata,
-                        });
-                    }
+                Some(rewrite) => match self.rewritten(chain, route, rewrite) {
+                    None => None,
+                    Some(choice) => Some((choice, self.edited(route, rewrite, metadata)?)),
                 },
             },
         };
-        Ok(Decided::To {
-            route,
-            choice,
-            metadata: None,
-        })
+        let (choice, metadata) = to.unwrap_or_else(|| (route.choice.clone(), None));
+        Ok(Obeyed::Goes(choice, metadata))
     }
 
     /// Where a rewrite leads; none if nobody is there.
-    pub(super) fn rewritten(&self, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
+    fn rewritten(&self, chain: &Chain, route: &Route, rewrite: &Rewrite) -> Option<Arc<Choice>> {
         let mut known = route.rewrites.borrow_mut();
         if let Some((_, choice)) = known.iter().find(|(known, _)| known == rewrite) {
             return choice.clone();
@@ -132,12 +135,15 @@ impl Link {
                 .unwrap_or(&route.name.endpoint)
                 .into();
             let method = rewrite.method.as_deref().unwrap_or(&route.name.method);
-            Arc::new(Choice {
-                access: self.access(slot.service().service(), method),
+            let service = rewrite.service.as_deref().unwrap_or(&route.name.service);
+            Arc::new(self.choice(
+                chain,
                 slot,
+                (service, method),
                 endpoint,
-                balance: route.choice.balance,
-            })
+                route.choice.balance,
+                Some(rewrite),
+            ))
         });
         // A guest may rewrite each call to another place: what is kept is bounded.
         if known.len() >= 16 {

@@ -10,18 +10,22 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use jackfield_rsocket::{
     engine::Part as Fragment,
-    metadata::Scan,
-    wire::{Flags, Payload, StreamId},
+    metadata::{RoutingEntries, Scan},
+    wire::{Payload, StreamId},
 };
 
 use super::{
     Limits,
-    dispatch::Decided,
+    departure::Parcel,
+    dispatch::{Asked, Decided, Way},
     item::{Cargo, Part, RequestPart},
     link::Link,
+    pick::Picked,
     refusal::Refusal,
+    speaking::Asking,
     splice::Splice,
 };
+use crate::chain::Fault;
 
 /// Bytes held by all waiting requests of one connection, and what bounds each of them.
 #[derive(Clone, Debug)]
@@ -53,6 +57,8 @@ pub(super) struct Waiting {
     pub(super) metadata: BytesMut,
     /// Credit the requester granted meanwhile.
     pub(super) credit: u32,
+    /// The metadata is whole, and plugins are asked whose it is.
+    pub(super) asking: Option<Asking>,
     share: Share,
 }
 
@@ -94,17 +100,40 @@ impl Waiting {
         };
         share.take(request.pinned)?;
         Ok(Self {
+            share,
+            ..Self::asking(request, metadata, held, now)
+        })
+    }
+
+    /// One whose metadata is whole: what it holds is counted elsewhere.
+    pub(super) fn asking(request: RequestPart, metadata: &[u8], held: &Held, now: Instant) -> Self {
+        Self {
             request,
             deadline: now + held.wait_max,
             fragments: Vec::new(),
             metadata: BytesMut::from(metadata),
             credit: 0,
-            share,
-        })
+            asking: None,
+            share: Share {
+                held: held.clone(),
+                bytes: 0,
+            },
+        }
+    }
+
+    /// What it keeps in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let fragments = self.fragments.iter().map(|part| part.pinned);
+        self.request.pinned + self.metadata.len() + fragments.sum::<usize>()
     }
 
     /// Takes one more fragment, whose metadata part is given apart.
     pub(super) fn push(&mut self, part: Part, metadata: Option<&[u8]>) -> Result<(), Refusal> {
+        if let Some(asking) = &mut self.asking {
+            asking.share.take(part.pinned)?;
+            self.fragments.push(part);
+            return Ok(());
+        }
         self.share.take(part.pinned)?;
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
@@ -113,6 +142,18 @@ impl Waiting {
             return Err(Refusal::MetadataTooLong);
         }
         Ok(())
+    }
+}
+
+impl Waiting {
+    fn parcel(self, way: Way, picked: Picked) -> (Parcel, Option<Fault>) {
+        let (request, fragments) = self.with_metadata(way.metadata);
+        let parcel = Parcel {
+            cargo: Cargo::new(request, way.choice, picked.selected),
+            to: picked.to,
+            fragments,
+        };
+        (parcel, way.fault)
     }
 }
 
@@ -137,6 +178,14 @@ impl Link {
         let whole = last || !payload.data.is_empty() || payload.metadata.is_none();
         let interaction = waiting.request.interaction;
         let pushed = waiting.push(part, payload.metadata);
+        if let Some(asking) = &mut waiting.asking {
+            asking.last |= last;
+            if let Err(refusal) = pushed {
+                self.connection.forget(id);
+                self.refuse_new(id, interaction, &refusal);
+            }
+            return;
+        }
         let metadata = waiting.metadata.clone().freeze();
         let decided = match (pushed, self.scan(&metadata, whole)) {
             (Ok(()), Ok(Scan::NeedMore)) => return,
@@ -144,7 +193,8 @@ impl Link {
             (Ok(()), Ok(Scan::NotFound)) => Err(Refusal::NoRoute),
             (Ok(()), Ok(Scan::Found(entries))) => self.decide(&metadata, &entries, interaction),
         };
-        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, last)) {
+        let rest = (&*metadata, last);
+        if let Err(refusal) = decided.and_then(|decided| self.start_waiting(id, decided, rest)) {
             self.connection.forget(id);
             self.refuse_new(id, interaction, &refusal);
         }
@@ -159,44 +209,56 @@ impl Link {
         part: Part,
     ) {
         let interaction = waiting.request.interaction;
-        let pushed = waiting.push(part, payload.metadata);
-        let metadata = waiting.metadata.clone().freeze();
-        let decided = pushed.and_then(|()| match self.scan(&metadata, true)? {
-            Scan::Found(entries) => self.decide(&metadata, &entries, interaction),
-            Scan::NotFound | Scan::NeedMore => Err(Refusal::NoRoute),
-        });
-        let started = decided.and_then(|decided| {
-            let Decided::To {
-                route,
-                choice,
-                metadata,
-            } = decided
-            else {
-                return Ok(());
-            };
-            let near = self.near_end(id, &route, &choice, interaction, Flags::NONE)?;
-            let (request, fragments) = waiting.with_metadata(metadata);
-            let whole = Some(Splice::Near(near.0));
-            self.depart(id, whole, near.1, Cargo::new(request, choice), fragments, 0);
-            Ok(())
+        let started = waiting.push(part, payload.metadata).and_then(|()| {
+            self.start_told(id, waiting, |link, metadata, entries| {
+                link.decide(metadata, entries, interaction)
+            })
         });
         if let Err(refusal) = started {
             self.refuse_new(id, interaction, &refusal);
         }
     }
 
+    /// Sends a fire-and-forget that is whole where it is decided.
+    pub(super) fn start_told(
+        &mut self,
+        id: StreamId,
+        waiting: Waiting,
+        decide: impl FnOnce(&mut Self, &[u8], &RoutingEntries<'_>) -> Result<Decided, Refusal>,
+    ) -> Result<(), Refusal> {
+        let metadata = waiting.metadata.clone().freeze();
+        let decided = match self.scan(&metadata, true)? {
+            Scan::Found(entries) => decide(self, &metadata, &entries)?,
+            Scan::NotFound | Scan::NeedMore => return Err(Refusal::NoRoute),
+        };
+        let way = match decided {
+            Decided::To(way) => way,
+            Decided::Unknown { credentials } => {
+                return self.ask_of(id, waiting, credentials);
+            }
+            // Nobody waits for it.
+            Decided::Answered { .. } => return Ok(()),
+        };
+        let asked = Asked {
+            interaction: waiting.request.interaction,
+            metadata: &metadata,
+            partial: false,
+        };
+        let (near, picked) = self.near_end(id, &way, &asked)?;
+        let (parcel, fault) = waiting.parcel(way, picked);
+        self.depart(id, Some(Splice::Near(near)), parcel, fault.as_ref(), 0);
+        Ok(())
+    }
+
     pub(super) fn start_waiting(
         &mut self,
         id: StreamId,
         decided: Decided,
-        last: bool,
+        (metadata, last): (&[u8], bool),
     ) -> Result<(), Refusal> {
-        let (route, choice, metadata) = match decided {
-            Decided::To {
-                route,
-                choice,
-                metadata,
-            } => (route, choice, metadata),
+        let way = match decided {
+            Decided::To(way) => way,
+            Decided::Unknown { credentials } => return self.ask_at(id, credentials, last),
             Decided::Answered {
                 route,
                 metadata,
@@ -210,10 +272,12 @@ impl Link {
         let Some(Splice::Waiting(waiting)) = self.connection.get(id) else {
             return Ok(());
         };
-        let interaction = waiting.request.interaction;
-        let (mut near, instance) =
-            self.near_end(id, &route, &choice, interaction, Flags::FOLLOWS)?;
-        near.partial = !last;
+        let asked = Asked {
+            interaction: waiting.request.interaction,
+            metadata,
+            partial: !last,
+        };
+        let (near, picked) = self.near_end(id, &way, &asked)?;
         let Some(splice) = self.connection.get_mut(id) else {
             return Ok(());
         };
@@ -221,9 +285,8 @@ impl Link {
             return Ok(());
         };
         let credit = waiting.credit;
-        let (request, fragments) = waiting.with_metadata(metadata);
-        let cargo = Cargo::new(request, choice);
-        self.depart(id, None, instance, cargo, fragments, credit);
+        let (parcel, fault) = waiting.parcel(way, picked);
+        self.depart(id, None, parcel, fault.as_ref(), credit);
         Ok(())
     }
 }

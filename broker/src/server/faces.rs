@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     admin::{Admin, Audit, Faces, Handles, Operators, PluginDeed, PluginLoad, Readiness, Token},
-    chain::{Beside, Chains, LoadErrors, Loader, NewVersion, OperationError, Operations},
+    chain::{
+        Beside, Chains, Happening, LoadErrors, Loader, NewVersion, OperationError, Operations,
+    },
     config::{AdminFace, HostPort, Loaded, parse_duration},
     gateway::{self, Gateway},
     identity::Identity,
@@ -103,15 +105,18 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
     let journal = chains.journal();
+    let (acting, draining) = (chains.clone(), chains.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
     let running = Arc::clone(&config);
     let plugin = move |who: &str, plugin: &str, deed| {
         let operations = Operations::new(Arc::clone(&loader));
-        act(&operations, who, plugin, deed, || {
+        let what = name_of(&deed);
+        let acted = act(&operations, who, plugin, deed, || {
             loader.load(&running.load().config.plugins)
-        })
-        .map_err(|error| error.to_string())
+        });
+        tell_deed(&acting, who, what, plugin, acted.is_ok());
+        acted.map_err(|error| error.to_string())
     };
     Ok(Handles {
         metrics: Box::new(move || {
@@ -135,13 +140,35 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
                 .into_iter()
                 .collect(),
         }),
-        drain: Box::new(move |grace| {
+        drain: Box::new(move |who, grace| {
             let grace = grace.map(parse_duration).transpose()?;
+            tell_deed(&draining, who, "drain", "", true);
             // Full: a drain is on its way already.
             let _ = drain.try_send(grace);
             Ok(())
         }),
     })
+}
+
+fn tell_deed(chains: &Chains, who: &str, what: &str, subject: &str, done: bool) {
+    chains.tell(|| Happening::OperatorActed {
+        who: who.to_owned(),
+        what: what.to_owned(),
+        subject: subject.to_owned(),
+        done,
+    });
+}
+
+const fn name_of(deed: &PluginDeed) -> &'static str {
+    match deed {
+        PluginDeed::Load(_) => "plugin load",
+        PluginDeed::Reload => "plugin reload",
+        PluginDeed::Enable => "plugin enable",
+        PluginDeed::Disable => "plugin disable",
+        PluginDeed::Promote => "plugin promote",
+        PluginDeed::Rollback(_) => "plugin rollback",
+        PluginDeed::Reset => "plugin reset",
+    }
 }
 
 fn act(

@@ -14,6 +14,7 @@
 mod certificates;
 mod descriptors;
 mod faces;
+mod guests;
 mod machine;
 mod memory;
 mod reload;

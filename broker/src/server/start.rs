@@ -17,6 +17,7 @@ use super::{
     certificates::Certificates,
     descriptors::raise_descriptors,
     faces::{self, Rooms},
+    guests::Guests,
     machine::{memory_available, memory_used},
     memory::MemoryWatch,
     reload::{Reloader, Reloading},
@@ -107,8 +108,10 @@ impl Server {
         warn_of_descriptors(loaded.config.limits.connections);
         let registry = Registry::new(env!("CARGO_PKG_VERSION"))?;
         let chains = Arc::new(Chains::new(registry.prometheus())?);
-        let loader = load_plugins(&loaded, &chains, &registry, compile_with).await?;
         let directory = Arc::new(Directory::default());
+        let own = GuestCalls::new(registry.prometheus())?;
+        let guests = Arc::new(Guests::new(own, Arc::clone(&directory)));
+        let loader = load_plugins(&loaded, &chains, &guests, compile_with).await?;
         let publisher = Publisher::start(&directory)?;
         let identity = Arc::new(Identity::new(
             loaded.config.auth.clone(),
@@ -117,6 +120,7 @@ impl Server {
         let relay = Arc::new(start_relay(
             &loaded, &directory, &chains, &identity, &registry,
         )?);
+        guests.open(&relay);
         let credentials = watch_credentials(&identity, &relay)?;
         let memory = watch_memory(&loaded, &relay, &registry)?;
         let certificates = Certificates::new(&loaded.config.listeners, &registry)?;
@@ -215,13 +219,17 @@ fn watch_memory(
 async fn load_plugins(
     loaded: &Loaded,
     chains: &Arc<Chains>,
-    registry: &Registry,
+    guests: &Arc<Guests>,
     compile_with: CompileWith,
 ) -> Result<Arc<Loader>, StartError> {
-    let guest_calls = Arc::new(GuestCalls::new(registry.prometheus())?);
     let threads = loaded.config.node.threads;
-    let loader = Loader::new(Arc::clone(chains), threads, compile_with, guest_calls);
-    let loader = Arc::new(loader.offering(relay::OFFER));
+    let guests = Arc::clone(guests);
+    let loader = Arc::new(Loader::new(
+        Arc::clone(chains),
+        threads,
+        compile_with,
+        guests,
+    ));
     let (loading, config) = (Arc::clone(&loader), loaded.config.plugins.clone());
     let done = tokio::task::spawn_blocking(move || loading.load(&config)).await;
     done.map_err(|panic| StartError::System(io::Error::other(panic)))??;

@@ -31,8 +31,8 @@ fn the_embedded_canary_splits() {
     assert!(split.dice(u64::MAX).is_none());
     it.config.plugins[0].settings = serde_json::json!({ "percent": 300, "version": "canary" });
     let text = it.load().unwrap_err().to_string();
-    let expected = "plugin \"canary\" (builtin:canary) refuses its settings: percent is 300; \
-                    it must be from 0 to 100";
+    let expected = "plugin \"canary\" (builtin:canary) refuses its settings: `percent` \
+                    is 300, and must be at most 100";
     assert_eq!(text, expected);
 }
 

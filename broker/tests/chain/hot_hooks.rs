@@ -4,9 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jackfield::{
-    chain::{
-        Capability, Chain, FailurePolicy, Fault, Instances, Request, Rewrite, Selection, Verdict,
-    },
+    chain::{Chain, FailurePolicy, Fault, Instances, Request, Rewrite, Selection, Verdict},
     directory::{App, Directory, Instance},
 };
 
@@ -242,24 +240,4 @@ fn what_is_in_kv_is_shared_by_threads_and_outlives_reloads() {
         matches!(decision.verdict, Verdict::Refuse { code: 0x1001, .. }),
         "{decision:?}"
     );
-}
-
-/// A plugin that would never be asked, or always be denied, is not loaded as if it worked.
-#[test]
-fn what_the_broker_does_not_offer_is_refused_by_name() {
-    let mut fixture = Fixture::offering(jackfield::relay::OFFER);
-    let plugin = fixture.plugin("picks", &selects(&[0]));
-    plugin.allow.clear();
-    let refused = fixture.load().unwrap_err().to_string();
-    assert!(
-        refused.contains("picks") && refused.contains("has the hook `endpoint-selector`"),
-        "{refused}"
-    );
-    fixture.config.plugins.clear();
-    let plugin = fixture.plugin("asks", &crate::refuses("no"));
-    plugin.allow = vec![Capability::Log, Capability::Directory];
-    let refused = fixture.load().unwrap_err().to_string();
-    assert!(refused.contains("is allowed `directory`"), "{refused}");
-    fixture.config.plugins[0].allow = vec![Capability::Log];
-    fixture.load().unwrap();
 }

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use jackfield::chain::{
     Beside, Chains, CompileWith, Digest, GuestCalls, Loader, Mode, NewVersion, OperationError,
-    Operations, PluginState, Request, Verdict,
+    Operations, PluginState, Request, Source, Verdict,
 };
 use prometheus::Registry;
 
@@ -15,7 +15,7 @@ fn operations(it: &Fixture) -> Operations {
 }
 
 fn component(text: &str) -> NewVersion {
-    NewVersion::Component(refuses(text).component())
+    NewVersion::Component(refuses(text).component().into())
 }
 
 fn digest(text: &str) -> String {
@@ -102,9 +102,14 @@ fn what_does_not_load_changes_neither_chain_nor_disk() {
     let ops = operations(&it);
     let bad = Guest::new().configure("(unreachable)").component();
     let generation = it.chains.generation();
-    let refused = ops.load("it", NewVersion::Component(bad), None, "ada");
+    let refused = ops.load("it", NewVersion::Component(bad.into()), None, "ada");
     assert!(matches!(refused, Err(OperationError::Load(_))));
-    let nonsense = ops.load("it", NewVersion::Component(b"x".to_vec()), None, "ada");
+    let nonsense = ops.load(
+        "it",
+        NewVersion::Component(b"x".to_vec().into()),
+        None,
+        "ada",
+    );
     assert!(matches!(nonsense, Err(OperationError::Load(_))));
     assert_eq!(
         (says(&it), it.chains.generation()),
@@ -133,6 +138,34 @@ fn a_pin_holds_against_operators_too() {
         .to_string();
     assert!(error.contains("the configuration pins"), "{error}");
     assert_eq!(says(&it), "one");
+}
+
+#[test]
+fn a_plugin_that_must_be_signed_is_loaded_with_its_signature_only() {
+    const KEY: &str = "RWQU05M/o6MKc1g01DSyenohzVvwa5GIx+828QVGrUKOdFMsktM/ShcS";
+    let signed = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/plugin-host/tests/frozen/0.1.0/canary.wasm"
+    );
+    let mut it = one();
+    let plugin = &mut it.config.plugins[0];
+    plugin.signed_by = Some(KEY.into());
+    plugin.memory = 16 << 20;
+    plugin.settings = serde_json::json!({ "percent": 10, "version": "2" });
+    let text = it.load().unwrap_err().to_string();
+    assert!(text.contains("is not signed as `signed-by` asks"), "{text}");
+
+    // What operators bring in must be signed too, and stays signed when it is brought back.
+    it.config.plugins[0].source = Source::File(signed.into());
+    it.load().unwrap();
+    let ops = operations(&it);
+    let refused = ops
+        .load("it", component("unsigned"), None, "ada")
+        .unwrap_err();
+    assert!(refused.to_string().contains("is not signed"), "{refused}");
+    let version = NewVersion::read(signed.as_ref()).unwrap();
+    ops.load("it", version, None, "ada").unwrap();
+    restarted(it).load().unwrap();
 }
 
 #[test]
@@ -171,7 +204,7 @@ fn a_connection_keeps_its_version() {
 fn a_trial_that_fails_is_gone_without() {
     let it = one();
     let bad = Guest::new().on_request("(drop (local.get $call)) (unreachable)");
-    let bad = NewVersion::Component(bad.component());
+    let bad = NewVersion::Component(bad.component().into());
     let all = Some(Beside::Share(10_000));
     operations(&it).load("it", bad, all, "ada").unwrap();
     let answers: Vec<String> = (0..10).map(|link| says_on(&it, link)).collect();
@@ -199,7 +232,7 @@ fn a_shadow_is_compared_and_has_no_effect() {
     assert_eq!(says(&it), "one");
     assert_eq!(results(), [1.0, 2.0, 0.0]);
     let bad = Guest::new().on_request("(drop (local.get $call)) (unreachable)");
-    let bad = NewVersion::Component(bad.component());
+    let bad = NewVersion::Component(bad.component().into());
     ops.load("it", bad, shadow, "ada").unwrap();
     assert_eq!(says(&it), "one");
     assert_eq!(results(), [1.0, 2.0, 1.0]);
@@ -221,7 +254,7 @@ fn a_promoted_version_that_fails_is_taken_back_by_itself() {
     let it = one();
     let ops = operations(&it);
     let bad = Guest::new().on_request("(drop (local.get $call)) (unreachable)");
-    let bad = NewVersion::Component(bad.component());
+    let bad = NewVersion::Component(bad.component().into());
     ops.load("it", bad, Some(Beside::Shadow), "ada").unwrap();
     ops.promote("it", "ada").unwrap();
     let _watcher = it.watch();

@@ -25,7 +25,7 @@ use std::{
 use jackfield::{
     chain::{
         Caller, Capability, ChainConfig, Chains, CompileWith, Decision, GuestCalls, Interaction,
-        LoadErrors, Loader, Mode, Offer, PluginConfig, Request, Source, Watcher,
+        LoadErrors, Loader, Mode, PluginConfig, Request, Source, Watcher,
     },
     directory::ServicePattern,
 };
@@ -44,17 +44,13 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self::offering(Offer::default())
-    }
-
-    /// For a broker that does no more than this.
-    fn offering(offer: Offer) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::new();
         let chains = Arc::new(Chains::new(&registry).unwrap());
         let host = Arc::new(GuestCalls::new(&registry).unwrap());
-        let loader = Loader::new(Arc::clone(&chains), 2, CompileWith::Here, host).offering(offer);
+        let loader = Loader::new(Arc::clone(&chains), 2, CompileWith::Here, host);
         let config = ChainConfig {
+            chaos: true,
             deadline: Duration::from_secs(1),
             cache_dir: dir.path().join("cache"),
             kept_dir: Some(dir.path().join("plugins")),
@@ -85,6 +81,7 @@ impl Fixture {
             outbound: Default::default(),
             mode: Mode::Live,
             sha256: None,
+            signed_by: None,
             settings: serde_json::Value::Null,
         });
         self.config.plugins.last_mut().unwrap()

@@ -15,7 +15,8 @@
 //! app = "shop"                       # optional: only calls of this app
 //! ```
 //!
-//! Take it out with `mode = "off"`: the broker notices within a second.
+//! `stop = true` is the kill switch: nothing breaks from then on, and the faults stay written down. The broker notices
+//! within a second, as it does with `mode = "off"`.
 
 use jackfield_plugin_sdk::{Chaos, Cutting, Fault, Plan, Plugin, Refusal, Request, clock, plugin};
 use serde::Deserialize;
@@ -26,6 +27,8 @@ struct Settings {
     faults: Vec<FaultSettings>,
     from: Option<String>,
     to: Option<String>,
+    #[serde(default)]
+    stop: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +63,7 @@ impl Plugin for Breaker {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
-        let Settings { faults, from, to } = settings;
+        let Settings { faults, from, to, stop } = settings;
         let rules: Vec<Rule> = faults
             .into_iter()
             .map(Rule::new)
@@ -76,7 +79,8 @@ impl Plugin for Breaker {
         };
         let same_for_all = rules.iter().all(|rule| rule.app.is_none());
         Ok(Self {
-            rules,
+            // What is written is checked all the same: it will be needed when the switch goes back.
+            rules: if stop { Vec::new() } else { rules },
             window,
             same_for_all,
         })
@@ -215,6 +219,17 @@ mod tests {
             let plan = plan(settings, "shop");
             assert_eq!((plan.faults.len(), plan.remember), (broken.into(), false));
         }
+    }
+
+    #[test]
+    fn the_kill_switch_stops_everything_and_still_reads_the_rest() {
+        let settings = r#"{"faults": [{"percent": 100, "black-hole": true}], "stop": STOP}"#;
+        for (stop, faults) in [("true", 0), ("false", 1)] {
+            let plan = plan(&settings.replace("STOP", stop), "shop");
+            assert_eq!(plan.faults.len(), faults);
+        }
+        let wrong = r#"{"faults": [{"percent": 300, "black-hole": true}], "stop": true}"#;
+        assert!(configured::<Breaker>(wrong).is_err());
     }
 
     #[test]

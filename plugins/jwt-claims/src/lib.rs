@@ -1,4 +1,4 @@
-//! Lets apps in by the claims of their signed token (RS256 or ES256), and makes rules of the claims.
+//! Lets apps in by the claims of their signed token (RS256, ES256 or EdDSA), and makes rules of the claims.
 //!
 //! ```toml
 //! [[plugin]]

@@ -1,6 +1,7 @@
 //! Signatures of JSON Web Tokens. A key decides which algorithm it verifies; the token has no say in it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek as ed25519;
 use p256::{ecdsa, pkcs8::DecodePublicKey};
 use rsa::{RsaPublicKey, pkcs1v15, sha2::Sha256, signature::Verifier, traits::PublicKeyParts};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 pub(crate) enum Key {
     Rs256(pkcs1v15::VerifyingKey<Sha256>),
     Es256(ecdsa::VerifyingKey),
+    EdDsa(ed25519::VerifyingKey),
 }
 
 /// Bits of an RSA key.
@@ -18,12 +20,15 @@ impl Key {
         if let Ok(key) = ecdsa::VerifyingKey::from_public_key_pem(pem) {
             return Ok(Self::Es256(key));
         }
+        if let Ok(key) = ed25519::VerifyingKey::from_public_key_pem(pem) {
+            return Ok(Self::EdDsa(key));
+        }
         match RsaPublicKey::from_public_key_pem(pem) {
             Ok(key) if key.n().bits() < RSA_BITS_MIN => {
                 Err(format!("an RSA key has less than {RSA_BITS_MIN} bits"))
             }
             Ok(key) => Ok(Self::Rs256(pkcs1v15::VerifyingKey::new(key))),
-            Err(_) => Err("a key is no public RSA or P-256 key in PEM".into()),
+            Err(_) => Err("a key is no public RSA, P-256 or Ed25519 key in PEM".into()),
         }
     }
 
@@ -31,6 +36,7 @@ impl Key {
         match self {
             Self::Rs256(_) => "RS256",
             Self::Es256(_) => "ES256",
+            Self::EdDsa(_) => "EdDSA",
         }
     }
 
@@ -40,6 +46,9 @@ impl Key {
                 .is_ok_and(|signature| key.verify(text, &signature).is_ok()),
             Self::Es256(key) => ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(text, &signature).is_ok()),
+            // Strictly: no signature that fits a weak key, or that fits in two ways.
+            Self::EdDsa(key) => ed25519::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(text, &signature).is_ok()),
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::BufMut;
 pub(crate) const SETUP: u8 = 0x01;
 pub(crate) const KEEPALIVE: u8 = 0x03;
 pub(crate) const REQUEST_RESPONSE: u8 = 0x04;
+pub(crate) const REQUEST_FNF: u8 = 0x05;
 pub(crate) const REQUEST_STREAM: u8 = 0x06;
 pub(crate) const REQUEST_CHANNEL: u8 = 0x07;
 pub(crate) const REQUEST_N: u8 = 0x08;
@@ -24,6 +25,9 @@ pub(crate) const COMPLETE: u16 = 0x040;
 pub(crate) const NEXT: u16 = 0x020;
 
 pub(crate) const REJECTED: u32 = 0x202;
+
+/// Data that begins with this byte is not echoed.
+pub(crate) const DISCARD: u8 = 0xFF;
 
 const MIME_ROUTING: u8 = 0x7E;
 const MIME_APP: u8 = 0x51;
@@ -123,6 +127,13 @@ pub(crate) fn put_setup_for(out: &mut Vec<u8>, metadata: &[u8], lifetime_millis:
 
 pub(crate) fn put_request_response(out: &mut Vec<u8>, stream: u32, metadata: &[u8], data: &[u8]) {
     frame(out, stream, REQUEST_RESPONSE, METADATA, |out| {
+        put_metadata(out, metadata);
+        out.put_slice(data);
+    });
+}
+
+pub(crate) fn put_request_fnf(out: &mut Vec<u8>, stream: u32, metadata: &[u8], data: &[u8]) {
+    frame(out, stream, REQUEST_FNF, METADATA, |out| {
         put_metadata(out, metadata);
         out.put_slice(data);
     });

@@ -161,13 +161,12 @@ fn answer(
     match frame.kind {
         frame::REQUEST_RESPONSE if whole => {
             let flags = frame::NEXT | frame::COMPLETE;
-            frame::put_payload(
-                out,
-                frame.stream,
-                flags,
-                served.label.as_bytes(),
-                frame.data(0)?,
-            );
+            let data = frame.data(0)?;
+            let data = match data.first() {
+                Some(&frame::DISCARD) => b"",
+                _ => data,
+            };
+            frame::put_payload(out, frame.stream, flags, served.label.as_bytes(), data);
         }
         frame::REQUEST_STREAM if whole => match items(frame)? {
             Some(items) => drop(streams.insert(frame.stream, items)),

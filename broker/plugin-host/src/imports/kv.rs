@@ -17,9 +17,9 @@ impl kv::Host for State {
         set.map_err(Into::into)
     }
 
-    fn delete(&mut self, key: String) -> bool {
+    fn remove(&mut self, key: String) -> bool {
         self.read_outside();
-        self.kv.delete(&key, Instant::now())
+        self.kv.remove(&key, Instant::now())
     }
 
     fn increment(&mut self, key: String, delta: i64, expires_ms: u64) -> Result<i64, kv::Trouble> {

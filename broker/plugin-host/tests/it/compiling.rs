@@ -173,6 +173,26 @@ fn a_compiler_that_takes_too_much_memory_is_stopped() {
 }
 
 #[test]
+fn a_compile_bomb_is_stopped_and_the_cache_stays_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = CompileLimits {
+        wall: Duration::from_millis(150),
+        ..CompileLimits::default()
+    };
+    // One function as long as many: what a compiler does to it grows faster than its text.
+    let step = "(local.set 0 (i32.mul (local.get 0) (i32.add (local.get 0) (i32.const 7))))";
+    let body = step.repeat(30_000);
+    let bomb = Guest::new().functions(&format!(
+        "(func (param i32) (result i32) {body} (local.get 0))"
+    ));
+    let compiler = child(dir.path(), CHILD, limits);
+    let stopped = Plugin::load(&Engine::new(), &compiler, &bomb.component(), &[]);
+    let error = stopped.err().unwrap();
+    assert!(matches!(error, PluginError::CompileStopped(_)), "{error}");
+    assert_eq!(files(dir.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_compiler_that_writes_nonsense_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");

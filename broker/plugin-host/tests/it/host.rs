@@ -108,12 +108,30 @@ pub(crate) fn load_bytes(
     grants: &[Capability],
     memory: u64,
 ) -> Result<Fixture, PluginError> {
+    load_limited(bytes, r#"{"percent":30}"#, grants, memory)
+}
+
+/// With settings of its own, and room enough.
+pub(crate) fn load_configured(
+    bytes: &[u8],
+    json: &str,
+    grants: &[Capability],
+) -> Result<Fixture, PluginError> {
+    load_limited(bytes, json, grants, 64 * PAGE)
+}
+
+fn load_limited(
+    bytes: &[u8],
+    json: &str,
+    grants: &[Capability],
+    memory: u64,
+) -> Result<Fixture, PluginError> {
     let engine = Engine::new();
     let plugin = Plugin::load(&engine, &Compiler::here(), bytes, grants)?;
     let recorder = Arc::new(Recorder::default());
     let settings = Settings {
         name: "guest".into(),
-        json: r#"{"percent":30}"#.into(),
+        json: json.into(),
         limits: Limits {
             deadline: DEADLINE,
             memory,

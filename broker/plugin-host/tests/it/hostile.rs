@@ -261,7 +261,7 @@ fn a_component_with_broken_code_is_told() {
 
 #[test]
 fn another_version_is_refused_by_name() {
-    for version in ["0.1.0", "0.2.0", "0.1.0-other", "9.0.0"] {
+    for version in ["0.1.1", "0.0.9", "0.2.0", "0.1.0-draft", "9.0.0"] {
         let error = error(load(&Guest::new().version(version)));
         let text = error.to_string();
         assert!(matches!(error, PluginError::WrongVersion { .. }), "{text}");
@@ -270,6 +270,23 @@ fn another_version_is_refused_by_name() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_hook_of_a_later_broker_is_refused_by_name() {
+    let component = wat::parse_str(
+        r#"(component
+            (instance $nothing)
+            (export "jackfield:plugin/routing-filter@0.1.0" (instance $nothing))
+            (export "jackfield:plugin/service@0.1.0" (instance $nothing))
+            (export "jackfield:plugin/lifecycle@0.1.0" (instance $nothing)))"#,
+    )
+    .unwrap();
+    let error = error(load_bytes(&component, &[], PAGE));
+    assert!(
+        matches!(&error, PluginError::UnknownExport(name) if name.contains("/service@")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -333,8 +350,8 @@ fn an_interface_of_our_name_with_other_types_is_refused() {
             (func $f (canon lift (core func $i "f")))
             (instance $filter (export "on-request" (func $f)))
             (instance $lifecycle (export "configure" (func $f)))
-            (export "jackfield:plugin/routing-filter@0.1.0-draft" (instance $filter))
-            (export "jackfield:plugin/lifecycle@0.1.0-draft" (instance $lifecycle)))"#,
+            (export "jackfield:plugin/routing-filter@0.1.0" (instance $filter))
+            (export "jackfield:plugin/lifecycle@0.1.0" (instance $lifecycle)))"#,
     )
     .unwrap();
     let error = error(load_bytes(&component, &[], PAGE));
@@ -366,4 +383,39 @@ fn a_probe_uses_an_instance_of_its_own() {
     let before = it.generation.memory();
     assert!(it.generation.probe_on_request(&call()).is_ok());
     assert_eq!(it.generation.memory(), before, "and lets it go");
+}
+
+/// A component with a custom section, as `plugin build` leaves it.
+fn with_schema(schema: &str) -> Vec<u8> {
+    let mut bytes = Guest::new().component();
+    let name = b"jackfield:settings-schema";
+    let length = 1 + name.len() + schema.len();
+    assert!(length < 128, "its length is one byte");
+    bytes.extend([0, length as u8, name.len() as u8]);
+    bytes.extend([name, schema.as_bytes()].concat());
+    bytes
+}
+
+#[test]
+fn settings_are_checked_against_the_schema_before_the_guest_sees_them() {
+    // The settings are {"percent":30}, and the guest would take anything.
+    assert!(load_bytes(&with_schema(r#"{"required":["percent"]}"#), &[], 16 * PAGE).is_ok());
+    let bounded = with_schema(r#"{"properties":{"percent":{"maximum":9}}}"#);
+    let error = error(load_bytes(&bounded, &[], 16 * PAGE));
+    assert!(
+        matches!(&error, PluginError::Setting { path, .. } if path == &["percent"]),
+        "{error}"
+    );
+    let text = "refuses its settings: `percent` is 30, and must be at most 9";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_schema_that_cannot_be_checked_is_refused() {
+    let error = error(load_bytes(
+        &with_schema(r#"{"pattern":"a+"}"#),
+        &[],
+        16 * PAGE,
+    ));
+    assert!(error.to_string().contains("uses `pattern`"), "{error}");
 }

@@ -3,8 +3,10 @@
 mod calls;
 mod canaries;
 mod compiling;
+mod frozen;
 mod guests;
 mod host;
 mod hostile;
+mod hostile_hooks;
 mod hot_hooks;
 mod slow_hooks;

@@ -55,14 +55,14 @@ impl HostCalls for Host {
     }
 }
 
-struct Fixture {
-    instance: SlowInstance,
+pub(crate) struct Fixture {
+    pub(crate) instance: SlowInstance,
     host: Arc<Host>,
     memory: Arc<AtomicU64>,
     _engine: Engine,
 }
 
-async fn start(guest: &Guest, wait: Duration) -> Result<Fixture, PluginError> {
+pub(crate) async fn start(guest: &Guest, wait: Duration) -> Result<Fixture, PluginError> {
     let engine = Engine::new();
     let plugin = Plugin::load(
         &engine,

@@ -29,6 +29,7 @@ mod pool;
 mod read_buffer;
 mod socket;
 mod tls;
+mod turn;
 mod unix;
 mod uri;
 mod websocket;
@@ -42,6 +43,7 @@ pub use tls::{
     AltName, ClientAuth, TlsClient, TlsClientOptions, TlsError, TlsFault, TlsIdentity, TlsMaterial,
     TlsPart, TlsServer,
 };
+pub use turn::wake_behind_others;
 pub use uri::{Uri, UriError};
 
 /// The largest frame the protocol allows, on any transport.

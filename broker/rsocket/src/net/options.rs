@@ -54,6 +54,10 @@ pub struct SocketOptions {
     pub send_buffer: usize,
     /// `SO_RCVBUF` in bytes; 0 lets the system size it.
     pub receive_buffer: usize,
+    /// `TCP_NOTSENT_LOWAT` in bytes, on Linux: the system takes no more while so much waits to be sent.
+    /// What it holds is in order, so what is said next waits behind it; what is not handed to it yet can
+    /// still take turns. It does not bound what is on the way. 0 leaves the system's own.
+    pub unsent: usize,
 }
 
 /// When the system probes a silent TCP peer, and when it gives up.
@@ -72,6 +76,7 @@ impl Default for SocketOptions {
             keepalive: Some(TcpProbes::default()),
             send_buffer: 0,
             receive_buffer: 0,
+            unsent: 32 * 1024,
         }
     }
 }
@@ -107,6 +112,11 @@ impl SocketOptions {
         if self.user_timeout.is_some() {
             socket.set_tcp_user_timeout(self.user_timeout)?;
         }
+        #[cfg(target_os = "linux")]
+        if self.unsent > 0 {
+            let unsent = u32::try_from(self.unsent).unwrap_or(u32::MAX);
+            socket.set_tcp_notsent_lowat(unsent)?;
+        }
         if let Some(TcpProbes {
             idle,
             interval,
@@ -141,6 +151,7 @@ mod tests {
             }),
             send_buffer: 50_000,
             receive_buffer: 60_000,
+            unsent: 70_000,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpSocket::new_v4().unwrap();
@@ -162,6 +173,7 @@ mod tests {
         {
             let timeout = set.tcp_user_timeout().unwrap();
             assert_eq!(timeout, Some(Duration::from_secs(7)));
+            assert_eq!(set.tcp_notsent_lowat().unwrap(), 70_000);
             // Linux doubles what it is asked for.
             assert_eq!(set.send_buffer_size().unwrap(), 100_000);
             assert_eq!(set.recv_buffer_size().unwrap(), 120_000);

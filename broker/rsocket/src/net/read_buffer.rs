@@ -2,10 +2,10 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::pool;
+use super::{pool, wake_behind_others};
 
 /// What has been read and not yet been taken.
 ///
@@ -17,6 +17,8 @@ pub(super) struct ReadBuffer {
     buffer: BytesMut,
     /// The buffer was made for one large frame and must not end in the pool.
     oversize: bool,
+    /// Bytes of a large frame read in this turn.
+    in_turn: usize,
 }
 
 impl ReadBuffer {
@@ -25,6 +27,7 @@ impl ReadBuffer {
         Self {
             buffer,
             oversize: false,
+            in_turn: 0,
         }
     }
 
@@ -45,7 +48,8 @@ impl ReadBuffer {
         taken
     }
 
-    /// Reads once, with room for at least `missing` more bytes; 0 at the end of the stream.
+    /// Reads once, with room for at least `missing` more bytes; 0 at the end of the stream. Pending, and woken
+    /// again, when others should have their turn before more of a large frame is read.
     pub(super) fn poll_fill(
         &mut self,
         missing: usize,
@@ -53,7 +57,16 @@ impl ReadBuffer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         self.make_room(missing);
-        let read = pin!(socket.read_buf(&mut self.buffer)).poll(cx);
+        if self.in_turn >= TURN {
+            self.in_turn = 0;
+            wake_behind_others(cx);
+            return Poll::Pending;
+        }
+        let read = pin!(socket.read_buf(&mut (&mut self.buffer).limit(TURN))).poll(cx);
+        self.in_turn = match &read {
+            Poll::Ready(Ok(read)) if self.oversize => self.in_turn + read,
+            _ => 0,
+        };
         if !matches!(read, Poll::Ready(Ok(1..))) {
             self.release();
         }
@@ -117,6 +130,9 @@ impl ReadBuffer {
         self.oversize
     }
 }
+
+/// Bytes of large frames that are read at a time: what copying them takes, everybody else waits.
+const TURN: usize = 128 * 1024;
 
 /// A read is offered at least this much room, unless most of a frame is already here.
 const READ_MIN: usize = pool::BUFFER / 4;

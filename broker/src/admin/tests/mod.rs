@@ -99,7 +99,7 @@ impl World {
             }),
             drain: Box::new({
                 let drained = Arc::clone(&drained);
-                move |grace| {
+                move |_, grace| {
                     if grace == Some("bad") {
                         return Err("grace is no duration".into());
                     }

@@ -9,6 +9,8 @@ use std::{
 
 use jackfield_plugin_host::{Digest, PluginError};
 
+use crate::chain::signature::{Component, signature_beside};
+
 pub(in crate::chain) struct Components {
     dir: PathBuf,
 }
@@ -20,18 +22,24 @@ impl Components {
         }
     }
 
-    pub(in crate::chain) fn keep(&self, bytes: &[u8]) -> Result<String, PluginError> {
-        let digest = Digest::of(bytes).to_string();
+    pub(in crate::chain) fn keep(&self, component: &Component) -> Result<String, PluginError> {
+        let digest = Digest::of(&component.bytes).to_string();
         let path = self.path(&digest);
-        let kept = || {
-            if path.is_file() {
-                return Ok(());
-            }
-            let mut private = fs::DirBuilder::new();
-            private.recursive(true).mode(0o700).create(&self.dir)?;
+        let write = |path: &Path, bytes: &[u8]| {
             let new = path.with_extension("new");
             fs::write(&new, bytes)?;
-            fs::rename(new, &path)
+            fs::rename(new, path)
+        };
+        let kept = || {
+            let mut private = fs::DirBuilder::new();
+            private.recursive(true).mode(0o700).create(&self.dir)?;
+            if let Some(signature) = &component.signature {
+                write(&path.with_extension("wasm.minisig"), signature.as_bytes())?;
+            }
+            match path.is_file() {
+                true => Ok(()),
+                false => write(&path, &component.bytes),
+            }
         };
         kept().map_err(|source: io::Error| PluginError::Io {
             what: format!("cannot be kept in {}", self.dir.display()),
@@ -40,7 +48,7 @@ impl Components {
         Ok(digest)
     }
 
-    pub(in crate::chain) fn read(&self, digest: &str) -> Result<Vec<u8>, PluginError> {
+    pub(in crate::chain) fn read(&self, digest: &str) -> Result<Component, PluginError> {
         let gone = || PluginError::Unavailable(format!("has no version {digest} that is kept"));
         // A digest comes from an operator, and becomes the name of a file.
         if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -48,7 +56,10 @@ impl Components {
         }
         let bytes = fs::read(self.path(digest)).map_err(|_| gone())?;
         match Digest::of(&bytes).to_string() == digest {
-            true => Ok(bytes),
+            true => Ok(Component {
+                bytes,
+                signature: signature_beside(&self.path(digest)),
+            }),
             false => {
                 let _ = fs::remove_file(self.path(digest));
                 Err(gone())
@@ -61,8 +72,9 @@ impl Components {
         let needed: HashSet<&str> = needed.collect();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            let digest = path.file_stem().unwrap_or_default().to_string_lossy();
-            if !needed.contains(&*digest) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let digest = name.split('.').next().unwrap_or_default();
+            if !needed.contains(digest) {
                 let _ = fs::remove_file(&path);
             }
         }
@@ -81,8 +93,8 @@ mod tests {
     fn what_was_kept_is_read_back_and_a_changed_file_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let components = Components::new(dir.path());
-        let digest = components.keep(b"one").unwrap();
-        assert_eq!(components.read(&digest).unwrap(), b"one");
+        let digest = components.keep(&b"one".to_vec().into()).unwrap();
+        assert_eq!(components.read(&digest).unwrap().bytes, b"one");
         fs::write(components.path(&digest), b"two").unwrap();
         assert!(components.read(&digest).is_err());
         assert!(!components.path(&digest).exists());
@@ -92,10 +104,25 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_is_kept_with_what_it_signs_and_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let components = Components::new(dir.path());
+        let signed = Component {
+            bytes: b"one".to_vec(),
+            signature: Some("by me".into()),
+        };
+        let digest = components.keep(&signed).unwrap();
+        assert_eq!(components.read(&digest).unwrap(), signed);
+        components.keep_only(std::iter::empty());
+        assert_eq!(fs::read_dir(&components.dir).unwrap().count(), 0);
+    }
+
+    #[test]
     fn what_nobody_needs_goes() {
         let dir = tempfile::tempdir().unwrap();
         let components = Components::new(dir.path());
-        let [one, two] = [b"one", b"two"].map(|bytes| components.keep(bytes).unwrap());
+        let [one, two] =
+            [b"one", b"two"].map(|bytes| components.keep(&bytes.to_vec().into()).unwrap());
         components.keep_only([&*two].into_iter());
         assert!(components.read(&one).is_err() && components.read(&two).is_ok());
     }

@@ -1,23 +1,22 @@
 //! What an operator can do to a plugin. Waits for compilation: never call it on a data-plane thread.
 
 use std::{
-    fs,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use jackfield_plugin_host::{Happening, Outline, PluginError};
+use jackfield_plugin_host::{Happening, PluginError};
 
 use super::{
-    super::{LoadErrors, Loader, PluginState},
+    super::{Component, LoadErrors, Loader, PluginState},
     Overrides, OverridesError, Trial,
 };
 
 /// A version to bring in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewVersion {
-    Component(Vec<u8>),
+    Component(Component),
     /// One that is kept.
     Digest(String),
 }
@@ -25,13 +24,7 @@ pub enum NewVersion {
 impl NewVersion {
     /// The component in a file.
     pub fn read(file: &Path) -> Result<Self, PluginError> {
-        let what = || format!("cannot be read from {}", file.display());
-        let io = |source| PluginError::Io {
-            what: what(),
-            source,
-        };
-        Outline::check_size(fs::metadata(file).map_err(io)?.len())?;
-        Ok(Self::Component(fs::read(file).map_err(io)?))
+        Component::read(file).map(Self::Component)
     }
 }
 
@@ -74,7 +67,7 @@ impl Operations {
         who: &str,
     ) -> Done {
         let digest = match version {
-            NewVersion::Component(bytes) => self.0.components()?.keep(&bytes)?,
+            NewVersion::Component(component) => self.0.components()?.keep(&component)?,
             NewVersion::Digest(digest) => digest,
         };
         let at_ms = now_ms();

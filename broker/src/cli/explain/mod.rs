@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 59] = [
+const PAGES: [&str; 61] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -65,6 +65,7 @@ const PAGES: [&str; 59] = [
     include_str!("pages/RST-910401.md"),
     include_str!("pages/RST-910402.md"),
     include_str!("pages/RST-910405.md"),
+    include_str!("pages/RST-910406.md"),
     include_str!("pages/RST-910408.md"),
     include_str!("pages/RST-910409.md"),
     include_str!("pages/RST-910410.md"),
@@ -79,6 +80,7 @@ const PAGES: [&str; 59] = [
     include_str!("pages/RST-910432.md"),
     include_str!("pages/RST-910433.md"),
     include_str!("pages/RST-910434.md"),
+    include_str!("pages/RST-910435.md"),
     include_str!("pages/RST-910498.md"),
     include_str!("pages/RST-910499.md"),
     include_str!("pages/RST-910503.md"),

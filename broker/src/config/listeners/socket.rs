@@ -19,11 +19,11 @@ pub(in crate::config) fn socket(reader: &Reader<'_>) -> Socket {
     let section = reader.section("socket");
     let default = SocketOptions::default();
     let probes = TcpProbes::default();
-    let buffer = |key: &str| {
+    let given = |key: &str| {
         let size = section.size(key, 0..=BUFFER_MAX);
         size.and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(0)
     };
+    let buffer = |key: &str| given(key).unwrap_or(0);
     let idle = section.duration_or_off("keepalive-idle", Some(probes.idle));
     let keepalive = TcpProbes {
         idle: idle.unwrap_or(probes.idle),
@@ -51,6 +51,7 @@ pub(in crate::config) fn socket(reader: &Reader<'_>) -> Socket {
             keepalive: idle.map(|_| keepalive),
             send_buffer: buffer("send-buffer"),
             receive_buffer: buffer("receive-buffer"),
+            unsent: given("unsent").unwrap_or(default.unsent),
         },
         backlog: small(&section, "backlog", 1 << 20).unwrap_or(BACKLOG),
     }

@@ -4,13 +4,17 @@
 mod admission;
 mod departure;
 mod drain;
+mod faults;
 mod flow;
 mod lease;
 mod limits;
 mod memory;
+mod plugins;
 mod refusals;
 mod resume;
+mod selection;
 mod size;
+mod speaking;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -38,6 +42,7 @@ use crate::{
 /// A data plane of one thread: the test's own.
 struct World {
     plane: Arc<Plane>,
+    registry: prometheus::Registry,
 }
 
 impl World {
@@ -47,6 +52,12 @@ impl World {
 
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
         Self::with_auth(change, identity::Config::default())
+    }
+
+    fn with_routing(change: impl FnOnce(&mut Limits), routing: Routing) -> Self {
+        let world = Self::with(change);
+        world.plane.set_routing(routing);
+        world
     }
 
     fn with_auth(change: impl FnOnce(&mut Limits), auth: identity::Config) -> Self {
@@ -63,6 +74,7 @@ impl World {
         );
         Self {
             plane: Arc::new(plane),
+            registry,
         }
     }
 

@@ -18,7 +18,7 @@ mod report;
 mod scene;
 mod world;
 
-use std::{fs, io, path::PathBuf, thread, time::Duration};
+use std::{io, path::PathBuf, thread, time::Duration};
 
 use crate::{load::Load, tally::Tally};
 
@@ -76,7 +76,7 @@ impl Gate {
     fn play(&self, scene: &'static Scene) -> io::Result<Results> {
         let scratch = Scratch::new(scene.name)?;
         let core = if scene.pinned {
-            Some(last_core()?)
+            Some(process::last_core()?)
         } else {
             None
         };
@@ -120,7 +120,7 @@ fn cell(
         .collect();
     let thread = thread::spawn(move || {
         if let Some(core) = core {
-            process::pin_this_thread(core)?;
+            process::pin_this_thread(&core.to_string())?;
         }
         load.run(duration)
     });
@@ -138,15 +138,4 @@ fn cell_json(scene: &Scene, round: usize, system: &System, tally: &Tally) -> Str
         system.name,
         tally.json_fields(),
     )
-}
-
-/// The last core this process may use: the first ones tend to serve the interrupts.
-fn last_core() -> io::Result<usize> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    let last = list.and_then(|list| list.rsplit([',', '-', '\t']).next());
-    let last = last.and_then(|core| core.trim().parse().ok());
-    last.ok_or_else(|| io::Error::other("the list of allowed cores is unreadable"))
 }

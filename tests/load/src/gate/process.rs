@@ -187,6 +187,17 @@ pub(crate) fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
     })
 }
 
+/// The last core this process may use: the first ones tend to serve the interrupts.
+pub(crate) fn last_core() -> io::Result<usize> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let last = list.and_then(|list| list.rsplit([',', '-', '\t']).next());
+    let last = last.and_then(|core| core.trim().parse().ok());
+    last.ok_or_else(|| io::Error::other("the list of allowed cores is unreadable"))
+}
+
 /// A port that was free a moment ago, for programs that cannot say which one they got.
 pub(crate) fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
@@ -198,14 +209,15 @@ pub(crate) fn arg(path: &Path) -> io::Result<&str> {
         .ok_or_else(|| io::Error::other("a path that is not UTF-8"))
 }
 
-pub(crate) fn pin_this_thread(core: usize) -> io::Result<()> {
+/// Keeps this thread, and the threads and programs it starts from now on, to `cores`: a number or a range.
+pub(crate) fn pin_this_thread(cores: &str) -> io::Result<()> {
     let link = fs::read_link("/proc/thread-self")?;
     let thread = link
         .file_name()
         .ok_or_else(|| io::Error::other("/proc/thread-self is odd"))?;
     let mut taskset = Command::new("taskset");
     taskset
-        .args(["-c", "-p", &core.to_string()])
+        .args(["-c", "-p", cores])
         .arg(thread)
         .stdout(Stdio::null());
     match taskset.status()? {

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::{net::TcpSocket, runtime::Builder};
+
 use crate::frame;
 
 /// What to do to a broker.
@@ -14,7 +16,8 @@ use crate::frame;
 pub enum Disturbance {
     /// Connects, again and again, and says nothing.
     Flood,
-    /// Pushes requests of 256 KiB at a responder as fast as they are taken.
+    /// Pushes requests and fire-and-forgets of 256 KiB at a responder as fast as they are taken; it
+    /// answers in a few bytes.
     Push,
     /// Sends fragments of messages that have no end, on a thousand streams.
     Fragments,
@@ -60,13 +63,20 @@ impl Disturbance {
     }
 }
 
+/// From an address of its own, where loopback has more than one: what is allowed per address is not the
+/// neighbours' to lose.
 fn flood(address: SocketAddr) -> io::Result<()> {
-    let mut open = Vec::new();
-    for _ in 0..256 {
-        open.push(TcpStream::connect(address)?);
-        thread::sleep(Duration::from_micros(500));
-    }
-    Ok(())
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut open = Vec::new();
+        for _ in 0..256 {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(([127, 0, 0, 66], 0).into())?;
+            open.push(socket.connect(address).await?);
+            thread::sleep(Duration::from_micros(500));
+        }
+        Ok(())
+    })
 }
 
 fn hello(address: SocketAddr) -> io::Result<TcpStream> {
@@ -90,10 +100,16 @@ fn read_beside(stream: &TcpStream) -> io::Result<()> {
 fn push(address: SocketAddr, route: &str) -> io::Result<()> {
     let mut stream = hello(address)?;
     read_beside(&stream)?;
-    let (metadata, data) = (frame::route_metadata(route), vec![b'x'; 256 * 1024]);
+    let metadata = frame::route_metadata(route);
+    let mut data = vec![b'x'; 256 * 1024];
+    data[0] = frame::DISCARD;
+    let mut out = Vec::new();
     for id in (1..0x7FFF_FFFF).step_by(2) {
-        let mut out = Vec::new();
-        frame::put_request_response(&mut out, id, &metadata, &data);
+        out.clear();
+        match id % 4 {
+            1 => frame::put_request_response(&mut out, id, &metadata, &data),
+            _ => frame::put_request_fnf(&mut out, id, &metadata, &data),
+        }
         stream.write_all(&out)?;
     }
     Ok(())

@@ -21,7 +21,7 @@ use std::{
 };
 
 use crate::{
-    gate::process::{Process, Scratch, arg},
+    gate::process::{Process, Scratch, arg, last_core, pin_this_thread},
     load::{Load, Pace, Target},
     tally::{Tally, json_string},
 };
@@ -264,7 +264,8 @@ impl Victim {
         );
         let config = scratch.write("jackfield.toml", &config)?;
         let command = [arg(broker)?, "run", "--config", arg(&config)?];
-        let relay = Process::start("jackfield", &command, None, &scratch)?;
+        let core = apart()?;
+        let relay = Process::start("jackfield", &command, core, &scratch)?;
         let address = relay.ready()?;
         let program = std::env::current_exe()?;
         let uri = format!("tcp://{address}");
@@ -288,6 +289,21 @@ impl Victim {
             _processes: [relay, responder],
             _scratch: scratch,
         })
+    }
+}
+
+/// Leaves the last core to the broker, and the others to everybody else: what callers, responder and
+/// attacker cost each other on one machine, they do not on several.
+fn apart() -> io::Result<Option<usize>> {
+    match last_core()? {
+        0 => {
+            eprintln!("one core only: what is measured is not the broker's doing alone");
+            Ok(None)
+        }
+        last => {
+            pin_this_thread(&format!("0-{}", last - 1))?;
+            Ok(Some(last))
+        }
     }
 }
 

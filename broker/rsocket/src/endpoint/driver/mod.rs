@@ -30,7 +30,7 @@ use super::shared::Shared;
 use super::{Closed, ConnectError, Handler, LeaseOptions, Limits};
 use crate::engine::resume::Session;
 use crate::engine::{Connection, KeepaliveTimer, Terms};
-use crate::net::FrameIo;
+use crate::net::{FrameIo, wake_behind_others};
 use crate::wire::{ErrorCode, Side, StreamId};
 
 pub(super) use inbound::not_a_frame;
@@ -192,7 +192,7 @@ impl Driver {
                 Err(reason) => return Poll::Ready(reason),
             }
         }
-        cx.waker().wake_by_ref();
+        wake_behind_others(cx);
         Poll::Pending
     }
 

@@ -17,6 +17,8 @@ pub struct TlsIdentity {
     /// In the order of the certificate; kinds that name neither host, service nor person are left
     /// out.
     pub names: Vec<AltName>,
+    /// The certificate itself, as DER.
+    pub der: Box<[u8]>,
     /// SHA-256 of the certificate: the same on another connection means the same certificate.
     pub fingerprint: [u8; 32],
 }
@@ -44,6 +46,7 @@ impl TlsIdentity {
         let hash = digest::digest(&digest::SHA256, certificate);
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(hash.as_ref());
+        let der = certificate.as_ref().into();
         let certificate = Certificate::from_der(certificate).ok();
         let contents = certificate.as_ref().map(Certificate::tbs_certificate);
         let names = contents.and_then(|it| it.get_extension::<SubjectAltName>().ok().flatten());
@@ -51,6 +54,7 @@ impl TlsIdentity {
         Self {
             subject: contents.map_or_else(String::new, |it| it.subject().to_string()),
             names: names.iter().filter_map(AltName::of).collect(),
+            der,
             fingerprint,
         }
     }

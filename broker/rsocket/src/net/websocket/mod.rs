@@ -29,7 +29,7 @@ use self::frame::{CONTROL_MAX, Header, OpCode, unmask};
 use super::channel::Channel;
 use super::outgoing::Outgoing;
 use super::read_buffer::ReadBuffer;
-use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool};
+use super::{Body, FRAME_MAX, FRAME_MIN, NetError, Uri, pool, wake_behind_others};
 
 /// A WebSocket after its handshake.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl WebSocket {
             }
         }
         // A peer that says much and nothing does not keep others from their turn.
-        cx.waker().wake_by_ref();
+        wake_behind_others(cx);
         Poll::Pending
     }
 
