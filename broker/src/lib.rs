@@ -10,8 +10,9 @@
 //! config                file + environment + flags -> each room's checked config
 //! admin                 the two HTTP faces: operators; applications and Prometheus
 //! builtin               RSocket services the broker itself answers
-//! cluster               the other brokers, and what clients are told of them
-//! scrape                what applications measure, read for Prometheus over the connection they hold
+//! gateway | cluster | scrape
+//!                       HTTP in: calls of services | the other brokers, and what clients are told of them |
+//!                       what applications measure, read for Prometheus over the connection they hold
 //! relay                 links, dispatch, splices: the data plane
 //! chain                 which plugin, in what order, what verdict   --> jackfield-plugin-host
 //! identity | directory  who is this | who serves what
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod directory;
+pub mod gateway;
 pub mod identity;
 pub mod relay;
 pub mod scrape;

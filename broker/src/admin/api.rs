@@ -1,12 +1,12 @@
-//! The admin face: views for reading, two actions.
+//! The admin face: its routes, and the views and actions that have no file of their own.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
+    extract::State,
+    http::{Method, StatusCode},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -16,28 +16,113 @@ use serde_json::{Value, json};
 
 use crate::telemetry::Level;
 
-use super::{faces::Room, guard::guard, plugins, reply::Refusal};
+use super::{
+    calls, events,
+    faces::Room,
+    guard::guard,
+    openapi::{self, list_of, one_of},
+    operators::{
+        Operator,
+        Role::{Operate, Read},
+    },
+    plugins,
+    reply::Refusal,
+    route::{Route, Routes},
+    scrapes,
+};
 
-const BODY_MAX: usize = 64 << 10;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn router(room: Arc<Room>) -> Router {
     let guarded = middleware::from_fn_with_state(room.guard.clone(), guard);
-    super::scrapes::admin(Router::new())
-        .route("/api/v1/apps", get(apps))
-        .route("/api/v1/services", get(services))
-        .route("/api/v1/plugins", get(list_plugins))
-        .route("/api/v1/plugins/{name}/{deed}", post(plugins::act))
-        .route("/api/v1/connections", get(connections))
-        .route("/api/v1/config", get(config))
-        .route("/api/v1/log", get(log).post(set_log).put(set_log))
-        .route("/api/v1/drain", post(drain))
+    let routes = Arc::clone(&room.routes);
+    routes
+        .router()
         .fallback(nothing)
         .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn(bounded))
         .layer(guarded)
+        .layer(middleware::from_fn(bounded))
         .with_state(room)
+}
+
+/// Every route there is.
+pub(super) fn routes() -> Routes {
+    let mut routes = vec![
+        Route::new(
+            Method::GET,
+            "/api/v1/apps",
+            Read,
+            "Connected applications",
+            get(apps),
+        )
+        .answers(list_of("apps", "App")),
+        Route::new(
+            Method::GET,
+            "/api/v1/services",
+            Read,
+            "Registered services",
+            get(services),
+        )
+        .answers(list_of("services", "Service")),
+        Route::new(
+            Method::GET,
+            "/api/v1/connections",
+            Read,
+            "Open connections",
+            get(connections),
+        )
+        .answers(list_of("connections", "Connection")),
+        Route::new(
+            Method::GET,
+            "/api/v1/config",
+            Read,
+            "Every setting in effect, and its origin",
+            get(config),
+        )
+        .answers(list_of("settings", "Setting")),
+        Route::new(Method::GET, "/api/v1/log", Read, "What is logged", get(log))
+            .answers(one_of("LogLevel")),
+        Route::new(
+            Method::POST,
+            "/api/v1/log",
+            Operate,
+            "Log something else, until the configuration says so",
+            post(set_log),
+        )
+        .body(one_of("LogLevel"), true)
+        .answers(one_of("LogLevel")),
+        Route::new(
+            Method::PUT,
+            "/api/v1/log",
+            Operate,
+            "The same",
+            axum::routing::put(set_log),
+        )
+        .body(one_of("LogLevel"), true)
+        .answers(one_of("LogLevel")),
+        Route::new(
+            Method::POST,
+            "/api/v1/drain",
+            Operate,
+            "Take nothing new, let streams finish, then end",
+            post(drain),
+        )
+        .body(openapi::drain(), false)
+        .answers(openapi::draining())
+        .with(202, "application/json"),
+        Route::new(
+            Method::GET,
+            "/api/v1/openapi.json",
+            Read,
+            "This document",
+            get(document),
+        ),
+    ];
+    routes.push(calls::route());
+    routes.extend(plugins::routes());
+    routes.extend(events::routes());
+    routes.extend(scrapes::routes());
+    Routes::new(routes)
 }
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
@@ -50,16 +135,16 @@ async fn services(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "services": (room.handles.services)() }))
 }
 
-async fn list_plugins(State(room): State<Arc<Room>>) -> Json<Value> {
-    Json(json!({ "plugins": (room.handles.plugins)() }))
-}
-
 async fn connections(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "connections": (room.handles.connections)() }))
 }
 
 async fn config(State(room): State<Arc<Room>>) -> Json<Value> {
     Json(json!({ "settings": (room.handles.config)() }))
+}
+
+async fn document(State(room): State<Arc<Room>>) -> Json<Value> {
+    Json(openapi::document(&room.routes))
 }
 
 async fn log(State(room): State<Arc<Room>>) -> Json<Value> {
@@ -89,13 +174,17 @@ struct Drain {
     grace: Option<String>,
 }
 
-async fn drain(State(room): State<Arc<Room>>, body: Bytes) -> Result<Response, Refusal> {
+async fn drain(
+    State(room): State<Arc<Room>>,
+    Extension(who): Extension<Operator>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
     let todo = "send nothing, or {\"grace\":\"30s\"}";
     let Drain { grace } = match body.is_empty() {
         true => Drain::default(),
         false => read(&body, todo)?,
     };
-    (room.handles.drain)(grace.as_deref())
+    (room.handles.drain)(&who.name, grace.as_deref())
         .map_err(|what| Refusal::new(StatusCode::BAD_REQUEST, what, todo))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response())
 }
@@ -125,13 +214,12 @@ async fn bounded(request: axum::extract::Request, next: middleware::Next) -> Res
 }
 
 async fn nothing() -> Refusal {
-    let todo =
-        "there are /api/v1/{apps,services,plugins,connections,config,log,metrics/targets,drain}";
+    let todo = "GET /api/v1/openapi.json says what there is";
     Refusal::new(StatusCode::NOT_FOUND, "there is nothing here", todo)
 }
 
 async fn not_allowed() -> Refusal {
-    let todo = "read with GET; change the log level and drain with POST";
+    let todo = "GET /api/v1/openapi.json says what each path does";
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this path does not do that",

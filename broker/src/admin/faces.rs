@@ -5,9 +5,13 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tokio::sync::oneshot;
+use axum::Router;
+use tokio::{runtime, sync::oneshot};
 
-use super::{api, guard::Guard, handles::Handles, health, serve::serve, token::Token};
+use super::{
+    Audit, Operators, api, guard::Guard, handles::Handles, health, hosts::Hosts, route::Routes,
+    serve::serve,
+};
 
 /// To the face for operators.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -18,8 +22,13 @@ pub struct Faces {
     pub http: TcpListener,
     /// How many it takes: Prometheus holds one for each application it is scraping.
     pub http_connections: usize,
+    /// Names besides loopback under which calls may be addressed where the face is on loopback, in lower case.
+    pub http_hosts: Vec<String>,
+    /// What applications and tools call, besides what Prometheus reads.
+    pub calls: Router,
     pub admin: TcpListener,
-    pub token: Token,
+    pub operators: Operators,
+    pub audit: Audit,
     /// Names besides loopback under which the admin face may be addressed, in lower case.
     pub hosts: Vec<String>,
 }
@@ -27,10 +36,8 @@ pub struct Faces {
 /// The running faces. Dropping this ends them.
 #[derive(Debug)]
 pub struct Admin {
-    http: SocketAddr,
-    admin: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    http: Face,
+    admin: Face,
 }
 
 /// What the handlers share.
@@ -40,63 +47,87 @@ pub(super) struct Room {
     pub(super) http: SocketAddr,
     pub(super) handles: Handles,
     pub(super) guard: Arc<Guard>,
+    pub(super) routes: Arc<Routes>,
 }
 
 impl Admin {
-    /// Serves both faces on a thread and a runtime of their own.
+    /// Serves each face on a thread and a runtime of its own.
     pub fn start(faces: Faces, handles: Handles) -> io::Result<Self> {
-        let Faces {
-            http,
-            http_connections,
-            admin,
-            token,
-            hosts,
-        } = faces;
-        let addresses = (http.local_addr()?, admin.local_addr()?);
-        http.set_nonblocking(true)?;
-        admin.set_nonblocking(true)?;
-        let guard = Arc::new(Guard::new(token, hosts));
+        let http = faces.http.local_addr()?;
+        let known = Hosts::new(
+            faces.hosts,
+            true,
+            "use a loopback address, or list the name in admin.hosts",
+        );
         let room = Arc::new(Room {
-            http: addresses.0,
+            http,
             handles,
-            guard,
+            guard: Arc::new(Guard::new(faces.operators, known, faces.audit)),
+            routes: Arc::new(api::routes()),
         });
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let pages = Hosts::new(
+            faces.http_hosts,
+            http.ip().is_loopback(),
+            "use a loopback address, or list the name in http.hosts",
+        );
+        let calls = health::guarded(faces.calls, pages);
+        let http_router = health::router(Arc::clone(&room)).merge(calls);
+        Ok(Self {
+            http: Face::start("http", faces.http, http_router, faces.http_connections)?,
+            admin: Face::start("admin", faces.admin, api::router(room), ADMIN_CONNECTIONS)?,
+        })
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+}
+
+/// A listener and the thread that serves it. Dropping it ends the thread.
+#[derive(Debug)]
+struct Face {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Face {
+    fn start(
+        name: &'static str,
+        listener: TcpListener,
+        router: Router,
+        connections_max: usize,
+    ) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
-                let http = serve(http, health::router(Arc::clone(&room)), http_connections);
-                let admin = serve(admin, api::router(room), ADMIN_CONNECTIONS);
                 tokio::select! {
-                    result = http => report("http", result),
-                    result = admin => report("admin", result),
+                    result = serve(listener, router, connections_max) => report(name, result),
                     _ = stopped => {}
                 }
             });
         };
         let thread = thread::Builder::new()
-            .name("jackfield-admin".into())
+            .name(format!("jackfield-{name}"))
             .spawn(run)?;
         Ok(Self {
-            http: addresses.0,
-            admin: addresses.1,
+            address,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
-
-    pub fn http_address(&self) -> SocketAddr {
-        self.http
-    }
-
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin
-    }
 }
 
-impl Drop for Admin {
+impl Drop for Face {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -1,137 +1,141 @@
-//! Who may talk to the admin face: the right Host, the face's own Origin, the token.
-//!
-//! Host and Origin keep a web page in the operator's browser from reaching a broker on loopback.
+//! Who may talk to the admin face: the right Host, the face's own Origin, a token, and its role.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
+    body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, StatusCode, header, uri::Authority},
+    http::{HeaderMap, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::telemetry::{AUDIT, RateLimit};
-
-use super::{reply::Refusal, token::Token};
+use super::{
+    audit::{Audit, Deed, shortened},
+    hosts::{Hosts, one},
+    operators::{Operator, Operators, Role},
+    reply::Refusal,
+};
 
 #[derive(Debug)]
 pub(super) struct Guard {
-    token: Token,
-    /// Besides loopback names and bare addresses; in lower case.
-    hosts: Vec<String>,
-    refusals: RateLimit,
+    operators: Operators,
+    hosts: Hosts,
+    audit: Audit,
 }
+
+/// Of an action's body, which is read to be written down.
+const BODY_MAX: usize = 64 << 10;
 
 impl Guard {
-    pub(super) fn new(token: Token, hosts: Vec<String>) -> Self {
+    pub(super) const fn new(operators: Operators, hosts: Hosts, audit: Audit) -> Self {
         Self {
-            token,
+            operators,
             hosts,
-            refusals: RateLimit::default(),
+            audit,
         }
     }
 
-    /// Whether the request carries the token.
+    /// Whether the request carries a token that may read.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|given| self.token.matches(given))
+        let operator = bearer(headers).and_then(|given| self.operators.find(given));
+        operator.is_some_and(|operator| operator.has(Role::Read))
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = one(headers, &header::HOST).and_then(|host| host.parse::<Authority>().ok());
-        let host = host.filter(|host| self.is_ours(host)).ok_or_else(|| {
-            let todo = "use a loopback address, or list the name in admin.hosts";
-            Refusal::new(StatusCode::FORBIDDEN, "this Host is not served here", todo)
-        })?;
-        if headers.contains_key(header::ORIGIN) && !self.is_own_origin(headers, &host) {
-            let todo = "call from a program or from the broker's own pages";
-            return Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "this Origin may not call here",
-                todo,
-            ));
-        }
-        if !self.knows(headers) {
-            let what = match bearer(headers) {
-                Some(_) => "the token is not the admin token",
-                None => "the admin token is missing",
-            };
-            let todo = "send Authorization: Bearer with the text of admin.token-file";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, what, todo));
-        }
-        Ok(())
-    }
-
-    /// A page that rebinds its name to our address still sends its name; a bare address is no name.
-    fn is_ours(&self, authority: &Authority) -> bool {
-        let host = authority.host().to_ascii_lowercase();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost"
-            || bare.parse::<std::net::IpAddr>().is_ok()
-            || self
-                .hosts
-                .iter()
-                .any(|known| *known == host || known == authority.as_str())
-    }
-
-    fn is_own_origin(&self, headers: &HeaderMap, host: &Authority) -> bool {
-        let Some(origin) = one(headers, &header::ORIGIN) else {
-            return false;
-        };
-        let authority = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
-        let Some(Ok(authority)) = authority.map(str::parse::<Authority>) else {
-            return false;
-        };
-        let configured = self
-            .hosts
-            .iter()
-            .any(|known| known == &authority.host().to_ascii_lowercase());
-        authority == *host || configured
+    fn check(&self, headers: &HeaderMap) -> Result<&Operator, Refusal> {
+        self.hosts.check(headers)?;
+        let given = bearer(headers);
+        given
+            .and_then(|given| self.operators.find(given))
+            .ok_or_else(|| {
+                let what = match given {
+                    Some(_) => "the token is not an admin token",
+                    None => "the admin token is missing",
+                };
+                let todo = "send Authorization: Bearer with the text of admin.token-file";
+                Refusal::new(StatusCode::UNAUTHORIZED, what, todo)
+            })
     }
 }
 
-/// Lets a request through or refuses it, and writes the audit log.
+/// Lets a request through or refuses it, and writes the audit log. The role is for [`check_role`] to look at.
 pub(super) async fn guard(
     State(guard): State<Arc<Guard>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let method = request.method().clone();
     let path: String = request.uri().path().chars().take(200).collect();
-    let refused = guard.check(request.headers()).err();
-    let allowed = refused.is_none();
-    let response = match refused {
-        Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
-    };
-    let status = response.status().as_u16();
-    if !allowed {
-        if let Some(passed) = guard.refusals.pass("admin-refused", Instant::now()) {
-            let suppressed = passed.suppressed;
-            tracing::warn!(target: AUDIT, %method, path, %remote, status, suppressed, "refused");
+    let action = format!("{} {path}", request.method());
+    let operator = match guard.check(request.headers()) {
+        Ok(operator) => operator.clone(),
+        Err(refusal) => {
+            let response = refusal.into_response();
+            let status = response.status().as_u16();
+            guard.audit.turned_away(&action, remote, status);
+            return response;
         }
-    } else if method == Method::GET || method == Method::HEAD {
-        tracing::debug!(target: AUDIT, %method, path, %remote, status, "read");
+    };
+    let who = operator.name.clone();
+    let reads = reads(request.method());
+    request.extensions_mut().insert(operator);
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    if reads {
+        guard.audit.read(&who, &action, remote, status);
     } else {
-        tracing::info!(target: AUDIT, %method, path, %remote, status, "action");
+        let said = response.extensions().get::<Said>();
+        guard.audit.acted(&Deed {
+            who: &who,
+            remote,
+            action: &action,
+            what: said.map_or("", |said| &said.0),
+            status,
+        });
     }
     response
+}
+
+/// Stands before one route.
+pub(super) async fn check_role(role: Role, request: Request, next: Next) -> Response {
+    let operator = request.extensions().get::<Operator>();
+    if !operator.is_some_and(|operator| operator.has(role)) {
+        let (name, role) = (operator.map_or("", |it| &it.name), role.as_str());
+        let what = format!("the token `{name}` does not have the role `{role}`");
+        let todo = "use a token that has it, or add it to the roles of its [[admin.token]]";
+        return Refusal::new(StatusCode::FORBIDDEN, what, todo).into_response();
+    }
+    match reads(request.method()) {
+        true => next.run(request).await,
+        false => act(request, next).await,
+    }
+}
+
+/// What an action's body said, for the audit log.
+#[derive(Clone, Debug)]
+struct Said(String);
+
+async fn act(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_MAX).await else {
+        let (what, todo) = (
+            "the body is too large, or breaks off",
+            "send at most 64 KiB",
+        );
+        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, what, todo).into_response();
+    };
+    let said = shortened(&body);
+    let request = Request::from_parts(head, Body::from(body));
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Said(said));
+    response
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = one(headers, &header::AUTHORIZATION)?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The header's text when it is there once: two could be read differently by two readers.
-fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    value.to_str().ok()
 }

@@ -2,14 +2,15 @@ use std::{fmt, sync::Arc};
 
 use super::PluginDeed;
 use crate::{
+    chain::Journal,
     directory::{AppView, ServiceView},
     scrape::Scraper,
     telemetry::{LogHandle, MetricsError},
 };
 
 type View<T> = Box<dyn Fn() -> T + Send + Sync>;
-type Act = Box<dyn Fn(&str, PluginDeed) -> Result<u64, String> + Send + Sync>;
-type Drain = Box<dyn Fn(Option<&str>) -> Result<(), String> + Send + Sync>;
+type Act = Box<dyn Fn(&str, &str, PluginDeed) -> Result<u64, String> + Send + Sync>;
+type Drain = Box<dyn Fn(&str, Option<&str>) -> Result<(), String> + Send + Sync>;
 
 /// All that the faces can see and do. Views are asked for on the admin thread and must not block.
 pub struct Handles {
@@ -21,12 +22,15 @@ pub struct Handles {
     pub apps: View<Vec<AppView>>,
     pub services: View<Vec<ServiceView>>,
     pub plugins: View<serde_json::Value>,
-    /// Does something to a plugin: the new generation, or why nothing has changed. It may block.
+    /// Has an operator do something to a plugin: who, which plugin, what. The new generation, or why nothing has
+    /// changed. It may block.
     pub plugin: Act,
+    /// What happened last.
+    pub journal: Arc<Journal>,
     pub connections: View<serde_json::Value>,
     pub config: View<serde_json::Value>,
     pub readiness: View<Readiness>,
-    /// Starts to drain, with a grace period as written; says what is wrong with it.
+    /// Has an operator start to drain, with a grace period as written; says what is wrong with it.
     pub drain: Drain,
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use crate::telemetry::Registry;
 
-use super::{faces::Room, reply::Refusal};
+use super::{faces::Room, hosts::Hosts, reply::Refusal};
 
 pub(super) fn router(room: Arc<Room>) -> Router {
     super::scrapes::http(Router::new())
@@ -23,6 +24,20 @@ pub(super) fn router(room: Arc<Room>) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(not_allowed)
         .with_state(room)
+}
+
+/// Calls, behind a check of who asks: a web page of somebody else may not.
+pub(super) fn guarded(calls: Router, pages: Hosts) -> Router {
+    let pages = Arc::new(pages);
+    calls.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let pages = Arc::clone(&pages);
+        async move {
+            match pages.check(request.headers()) {
+                Ok(()) => next.run(request).await,
+                Err(refusal) => refusal.into_response(),
+            }
+        }
+    }))
 }
 
 async fn metrics(State(room): State<Arc<Room>>) -> Response {
@@ -54,14 +69,14 @@ async fn ready(State(room): State<Arc<Room>>, headers: HeaderMap) -> Response {
 }
 
 async fn nothing() -> Refusal {
-    let todo = "there are /metrics, /metrics/sd, /metrics/app/{id} and /health/{live,ready}; the admin API is on [admin] listen";
+    let todo = "there are /api/{service}/{method}, /metrics, /metrics/sd, /metrics/app/{id} and /health/{live,ready}; the admin API is on [admin] listen";
     Refusal::new(StatusCode::NOT_FOUND, "there is nothing here", todo)
 }
 
 async fn not_allowed() -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path is only read",
-        "use GET",
+        "this path does not do that",
+        "read with GET",
     )
 }

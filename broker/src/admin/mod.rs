@@ -1,28 +1,34 @@
 //! The two HTTP faces: one for applications and Prometheus, one for operators.
 //!
 //! ```text
-//! http    GET /metrics · /health/live · /health/ready        reasons only with the token
+//! http    GET /metrics · /health/live · /health/ready        reasons only with a token
 //!         GET /metrics/{sd,apps} · /metrics/app/{id}
-//! admin   GET /api/v1/{apps,services,plugins,connections,config,log}
-//!         GET /api/v1/metrics/targets · /api/v1/metrics/scrape/{id}
-//!         POST /api/v1/{log,drain}                            always with the token
+//!         what the gateway serves: /api/{service}/{method} and the archived broker's paths
+//! admin   /api/v1/...: `routes` of `api`, `plugins`, `events`, `scrapes`; /api/v1/openapi.json is written from them
 //! ```
 //!
 //! Invariants
-//! - both run on one thread of their own: a slow scrape never holds up the data plane
-//! - the admin face answers nothing without the token, a Host it knows, and its own Origin
-//! - every action, done or refused, is in the audit log; the token is nowhere
+//! - each runs on a thread of its own: neither holds up the other, or the data plane
+//! - the admin face answers nothing without a token that has the route's role, a Host it knows, and its own Origin
+//! - every action, done or refused, is in the audit log; tokens are nowhere
 //! - connections, header time, body size and answer time are bounded
 //!
-//! Looks down at: scrape, directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
+//! Looks down at: gateway (its routes), scrape, chain (the journal), directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
 
 mod api;
+mod audit;
+mod calls;
+mod events;
 mod faces;
 mod guard;
 mod handles;
 mod health;
+mod hosts;
+mod openapi;
+mod operators;
 mod plugins;
 mod reply;
+mod route;
 mod scrapes;
 mod serve;
 mod token;
@@ -30,7 +36,9 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use audit::Audit;
 pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
+pub use operators::{Operators, Role, SameToken};
 pub use plugins::{PluginDeed, PluginLoad};
 pub use token::{Token, TokenError};

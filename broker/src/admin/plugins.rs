@@ -6,18 +6,22 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, State},
-    http::StatusCode,
+    http::{Method, StatusCode},
+    routing::{get, post},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     api::{Answer, read},
     faces::Room,
+    openapi::{list_of, one_of},
+    operators::{Operator, Role},
     reply::Refusal,
+    route::Route,
 };
 
 /// What is to be done to a plugin.
@@ -57,13 +61,75 @@ struct To {
     digest: Option<String>,
 }
 
-pub(super) async fn act(
+/// What can be done to a plugin, and what it does.
+const DEEDS: [(&str, &str); 7] = [
+    (
+        "load",
+        "Bring another version in, live or beside the live one",
+    ),
+    (
+        "reload",
+        "Read the components again that the configuration names",
+    ),
+    ("enable", "Switch the plugin on"),
+    ("disable", "Switch the plugin off"),
+    ("promote", "Make the version on trial the live one"),
+    ("rollback", "Go back to a version before"),
+    ("reset", "Forget what operators changed"),
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    let list = Route::new(
+        Method::GET,
+        "/api/v1/plugins",
+        Role::Read,
+        "Plugins, and what has become of them",
+        get(list),
+    );
+    let deeds = DEEDS.map(|(deed, about)| {
+        let handler = move |room, who, plugin, body| act(deed, room, who, plugin, body);
+        let route = Route::new(
+            Method::POST,
+            format!("/api/v1/plugins/{{name}}/{deed}"),
+            Role::Plugins,
+            about,
+            post(handler),
+        )
+        .answers(one_of("Generation"))
+        .refuses(404, "There is no such plugin")
+        .refuses(409, "It cannot be done; nothing has changed");
+        match deed {
+            "load" => route.body(one_of("Load"), true),
+            "rollback" => route.body(one_of("Rollback"), false),
+            _ => route,
+        }
+    });
+    let mut routes = vec![list.answers(list_of("plugins", "Plugin"))];
+    routes.extend(deeds);
+    routes
+}
+
+async fn list(State(room): State<Arc<Room>>) -> Json<Value> {
+    Json(json!({ "plugins": (room.handles.plugins)() }))
+}
+
+async fn act(
+    deed: &'static str,
     State(room): State<Arc<Room>>,
-    Path((plugin, deed)): Path<(String, String)>,
+    Extension(who): Extension<Operator>,
+    Path(plugin): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let deed = parse(&deed, &body)?;
-    let done = tokio::task::spawn_blocking(move || (room.handles.plugin)(&plugin, deed)).await;
+    let deed = parse(deed, &body)?;
+    let plugins = (room.handles.plugins)();
+    let mut names = plugins.as_array().into_iter().flatten();
+    if !names.any(|known| known["name"] == plugin.as_str()) {
+        let todo = "GET /api/v1/plugins lists them; add it to the configuration first";
+        let what = format!("there is no plugin `{plugin}`");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, what, todo));
+    }
+    let acting = move || (room.handles.plugin)(&who.name, &plugin, deed);
+    let done = tokio::task::spawn_blocking(acting).await;
     let todo = "see GET /api/v1/plugins; nothing has changed";
     let refuse = |what: String| Refusal::new(StatusCode::CONFLICT, what, todo);
     let generation = done.map_err(|panic| refuse(panic.to_string()))?;

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header, uri::Authority},
+    http::{HeaderMap, Method, StatusCode, header, uri::Authority},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,7 +17,13 @@ use serde_json::{Value, json};
 
 use crate::scrape::{Scraped, Target, Unscraped, Why, exposition};
 
-use super::{faces::Room, reply::Refusal};
+use super::{
+    faces::Room,
+    openapi::{list_of, one_of},
+    operators::Role,
+    reply::Refusal,
+    route::Route,
+};
 
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 /// When Prometheus does not say: its default.
@@ -38,10 +44,30 @@ pub(super) fn http(router: Router<Arc<Room>>) -> Router<Arc<Room>> {
         .route("/metrics/prometheus/broker/targets", get(archived_brokers))
 }
 
-pub(super) fn admin(router: Router<Arc<Room>>) -> Router<Arc<Room>> {
-    router
-        .route("/api/v1/metrics/targets", get(targets))
-        .route("/api/v1/metrics/scrape/{id}", get(scrape))
+pub(super) fn routes() -> [Route; 2] {
+    let targets = Route::new(
+        Method::GET,
+        "/api/v1/metrics/targets",
+        Role::Read,
+        "What Prometheus is told to scrape",
+        get(targets),
+    );
+    let scrape = Route::new(
+        Method::GET,
+        "/api/v1/metrics/scrape/{id}",
+        Role::Read,
+        "The metrics of one application, and what is wrong with its page",
+        get(scrape),
+    );
+    [
+        targets.answers(list_of("targets", "Target")),
+        scrape
+            .answers(one_of("Scraped"))
+            .refuses(404, "No such application can be scraped")
+            .refuses(502, "It answered with an error, or with no page")
+            .refuses(503, "Too many are being scraped")
+            .refuses(504, "It did not answer in time"),
+    ]
 }
 
 async fn discovery(State(room): State<Arc<Room>>, headers: HeaderMap) -> Json<Vec<Target>> {

@@ -2,37 +2,48 @@
 //!
 //! Each face has a number of its own. When they are used up, the newest takes the place of the one that has
 //! been without a request longest: hundreds of connections that send half a head, or nothing, keep no health check
-//! out. Only when all of them are being answered does the newest wait.
+//! out. Only when all of them are being answered does the newest wait. A peer that takes nothing of its answer for
+//! [`STALL`] is let go.
 
 use std::{
     collections::VecDeque,
     convert::Infallible,
     io, net,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     Router,
+    body::{Body, HttpBody},
     extract::{ConnectInfo, Request},
     middleware::{self, Next},
 };
-use hyper::server::conn::http1;
+use bytes::Bytes;
+use hyper::{
+    body::{Frame, SizeHint},
+    server::conn::http1,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Sleep, sleep},
 };
 
 /// For a request's head, and for how long a connection that is kept alive may say nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that owes us a read for so long has gone.
+const STALL: Duration = Duration::from_secs(30);
 /// After an accept that failed for want of descriptors or memory.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -80,21 +91,93 @@ async fn converse(
 ) {
     let asked = Arc::clone(&place);
     let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let place = Arc::clone(&asked);
+        let busy = Busy::new(&asked);
         async move {
-            place.busy.store(true, Ordering::Relaxed);
-            let response = next.run(request).await;
-            place.busy.store(false, Ordering::Relaxed);
-            response
+            next.run(request)
+                .await
+                .map(|body| busy.until_the_end_of(body))
         }
     }));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream)),
+            TowerToHyperService::new(router),
+        );
     tokio::select! {
         _ = connection => {}
         () = place.dismissed.notified() => {}
+    }
+}
+
+/// A socket whose writing fails when nothing has been taken for [`STALL`].
+struct Patient {
+    stream: TcpStream,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    const fn new(stream: TcpStream) -> Self {
+        Self { stream, end: None }
+    }
+
+    fn judge<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.end = None;
+            return wrote;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        match end.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.judge(cx, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -104,6 +187,52 @@ struct Place {
     /// A request is being answered.
     busy: AtomicBool,
     dismissed: Notify,
+}
+
+/// A request that is being answered, to the last byte of the answer.
+struct Busy(Arc<Place>);
+
+impl Busy {
+    fn new(place: &Arc<Place>) -> Self {
+        place.busy.store(true, Ordering::Relaxed);
+        Self(Arc::clone(place))
+    }
+
+    /// Keeps the size that is known of the body.
+    fn until_the_end_of(self, body: Body) -> Body {
+        Body::new(Answering { body, _busy: self })
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
+}
+
+struct Answering {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Connections in the order they came. Those that have ended are gone from it at the next look.

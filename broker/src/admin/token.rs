@@ -9,7 +9,7 @@ use std::{
 use subtle::ConstantTimeEq;
 
 /// The admin token. It is compared in constant time and never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 /// The token file cannot be used.

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 use jackfield_plugin_host::{Event, Happening};
 use prometheus::Registry;
 
-use super::{Chain, PluginView, metrics::Metrics};
+use super::{Chain, Journal, PluginView, metrics::Metrics};
 
 /// A cheap read of the chain of the moment. A [`super::Loader`] swaps it.
 pub struct Chains {
@@ -20,6 +20,7 @@ pub struct Chains {
     pub(super) metrics: Metrics,
     /// Of the next event.
     sequence: AtomicU64,
+    journal: Arc<Journal>,
 }
 
 impl Chains {
@@ -32,6 +33,7 @@ impl Chains {
             current,
             metrics,
             sequence,
+            journal: Arc::default(),
         })
     }
 
@@ -45,12 +47,9 @@ impl Chains {
         self.current.load_full()
     }
 
-    /// Tells every observer, without waiting for any. One branch when there is none.
+    /// Notes it, and tells every observer without waiting for any.
     pub fn tell(&self, what: impl FnOnce() -> Happening) {
         let chain = self.current.load();
-        if chain.observers.is_empty() {
-            return;
-        }
         let event = Arc::new(Event {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             at: SystemTime::now(),
@@ -59,6 +58,12 @@ impl Chains {
         for observer in &chain.observers {
             observer.tell(&event);
         }
+        self.journal.note(event);
+    }
+
+    /// What was told last.
+    pub fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
     }
 
     /// What was remembered under another generation no longer counts.

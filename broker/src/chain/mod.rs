@@ -36,6 +36,7 @@ mod disturb;
 mod facts;
 mod guest_calls;
 mod instances;
+mod journal;
 mod life;
 mod loader;
 mod metrics;
@@ -60,10 +61,11 @@ pub use guest_calls::GuestCalls;
 pub use instances::{Instances, shown_app, shown_service};
 pub use jackfield_plugin_host::{
     App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Counter, Credential, Digest,
-    Facts, Family, FamilyKind, Format, Gauge, Happening, Header, Hook, HostCalls, Interaction,
-    LISTED_MAX, Level, NoFacts, OutgoingCall, Part, Payload, PluginError, Principal, Question,
-    Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
+    Event, Facts, Family, FamilyKind, Format, Gauge, Happening, Header, Hook, HostCalls,
+    Interaction, LISTED_MAX, Level, NoFacts, OutgoingCall, Part, Payload, PluginError, Principal,
+    Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
 };
+pub use journal::{Journal, Read, shown};
 pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};
 pub use loader::{CompileWith, LoadError, LoadErrors, Loader};
 pub use request::Request;

@@ -9,9 +9,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{admin::Token, config::HostPort};
+use crate::{
+    admin::Token,
+    config::{AdminFace, HostPort},
+};
 
 use super::{
+    contexts::{Context, ContextFile},
     exit::{Exit, Failure},
     settings::ConfigArgs,
 };
@@ -20,15 +24,21 @@ const TOKEN_VARIABLE: &str = "JACKFIELD_ADMIN_TOKEN";
 const TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_MAX: usize = 256 << 20;
 
-/// Which broker, and what lets us in.
+/// Which broker, and what lets us in: a flag, then the variable, then the configuration file if there is one, then the
+/// context in use.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AdminArgs {
-    /// The admin API [default: admin.listen of the configuration]
+    /// The admin API [default: admin.listen of the configuration file, then of the context in use]
     #[arg(long, value_name = "HOST:PORT", value_parser = HostPort::parse_full)]
     admin: Option<HostPort>,
-    /// The admin token [default: $JACKFIELD_ADMIN_TOKEN, then admin.token-file of the configuration]
+    /// The admin token [default: $JACKFIELD_ADMIN_TOKEN, then admin.token-file of the configuration, then the context]
     #[arg(long, value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// The broker that `jackfield context add` gave this name
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    #[command(flatten)]
+    contexts: ContextFile,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -44,24 +54,52 @@ impl AdminArgs {
         let variable = std::env::var(TOKEN_VARIABLE)
             .ok()
             .filter(|token| !token.is_empty());
-        let token = self
-            .token
-            .clone()
-            .or(variable)
-            .map(|token| Token::from_text(&token));
-        let (address, token) = match (&self.admin, token) {
-            (Some(address), Some(token)) => (address.clone(), token),
-            (address, token) => {
-                let config = self.config.load()?.config.admin;
-                let token = match token {
-                    Some(token) => token,
-                    None => Token::load(&config.token_file).map_err(Failure::usage)?,
+        let given = self.token.clone().or(variable);
+        let given = given.map(|token| Token::from_text(&token));
+        if let (Some(address), Some(token)) = (&self.admin, &given) {
+            return Ok(AdminClient {
+                address: address.clone(),
+                token: token.clone(),
+            });
+        }
+        let (address, token) = match self.place()? {
+            Place::Context(context) => (context.address()?, context.token()?),
+            Place::Config(admin) => {
+                let token = match given {
+                    Some(_) => None,
+                    None => Some(Token::load(&admin.token_file).map_err(Failure::usage)?),
                 };
-                (address.clone().unwrap_or(config.listen), token)
+                (admin.listen, token)
             }
         };
-        Ok(AdminClient { address, token })
+        let token = given.or(token).ok_or_else(|| {
+            let todo = "give it with --token or JACKFIELD_ADMIN_TOKEN, or add the context again";
+            Failure::usage(format!("the context has no token; {todo}"))
+        })?;
+        Ok(AdminClient {
+            address: self.admin.clone().unwrap_or(address),
+            token,
+        })
     }
+
+    /// Who says where the broker is. A context that is named wins over a configuration that is only there.
+    fn place(&self) -> Result<Place, Failure> {
+        if let Some(name) = &self.context {
+            let contexts = self.contexts.read()?;
+            return contexts.find(name).cloned().map(Place::Context);
+        }
+        let loaded = self.config.load()?;
+        let configured = !loaded.files.is_empty() || !self.config.settings.is_empty();
+        if !configured && let Some(context) = self.contexts.read()?.current() {
+            return Ok(Place::Context(context.clone()));
+        }
+        Ok(Place::Config(loaded.config.admin))
+    }
+}
+
+enum Place {
+    Context(Context),
+    Config(AdminFace),
 }
 
 impl AdminClient {

@@ -18,6 +18,8 @@ mod check;
 mod client;
 mod compile;
 mod completion;
+mod context;
+mod contexts;
 mod demo;
 mod doctor;
 mod exit;
@@ -32,6 +34,7 @@ mod settings;
 mod settings_schema;
 mod show;
 mod token;
+mod top;
 mod wasm_toolchain;
 
 #[cfg(test)]
@@ -70,6 +73,8 @@ enum Command {
     Apps(look::Apps),
     /// List registered services
     Services(look::Services),
+    /// Watch applications, services and plugins
+    Top(top::Top),
     /// See what Prometheus gets from applications
     Metrics(metrics::Metrics),
     /// Take no new work, let streams finish, then end
@@ -80,6 +85,9 @@ enum Command {
     Explain(explain::Explain),
     /// Say what this machine lacks for the configuration, and how to mend it
     Doctor(doctor::Doctor),
+    /// Name brokers, so that commands find them and their tokens
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(show::ConfigCommand),
@@ -118,6 +126,8 @@ impl Command {
             Self::Check(command) => command.run(),
             Self::Apps(command) => command.run(),
             Self::Services(command) => command.run(),
+            Self::Top(command) => command.run(),
+            Self::Context(command) => command.run(),
             Self::Metrics(command) => command.run(),
             Self::Drain(command) => command.run(),
             Self::Plugin(command) => command.run(),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::{
-    admin::{Admin, Faces, Handles, Readiness, Token},
+    admin::{Admin, Audit, Faces, Handles, Operators, Readiness, Token},
     chain::CompileWith,
     config::{Surroundings, load},
     server::{Options, Server},
@@ -98,6 +98,9 @@ fn every_code_of_the_relay_has_a_page() {
         include_str!("../relay/accept.rs"),
         include_str!("../relay/link.rs"),
         include_str!("../relay/resume.rs"),
+        include_str!("../gateway/fault.rs"),
+        include_str!("../gateway/question.rs"),
+        include_str!("../gateway/routes.rs"),
     ];
     let mut codes = 0;
     for text in [refusals.as_str()].into_iter().chain(logs) {
@@ -122,11 +125,12 @@ fn face(folder: &Path) -> Admin {
         apps: Box::new(Vec::new),
         services: Box::new(Vec::new),
         plugins: Box::new(|| json!([])),
-        plugin: Box::new(|_, _| Ok(1)),
+        plugin: Box::new(|_, _, _| Ok(1)),
+        journal: Default::default(),
         connections: Box::new(|| json!([])),
         config: Box::new(|| json!([])),
         readiness: Box::new(Readiness::default),
-        drain: Box::new(|grace| match grace {
+        drain: Box::new(|_, grace| match grace {
             Some("1 parsec") => Err("grace is no duration".into()),
             _ => Ok(()),
         }),
@@ -137,8 +141,11 @@ fn face(folder: &Path) -> Admin {
         Faces {
             http: bind(),
             http_connections: 64,
+            http_hosts: Vec::new(),
+            calls: axum::Router::new(),
             admin: bind(),
-            token,
+            operators: Operators::new(token),
+            audit: Audit::in_log(),
             hosts: Vec::new(),
         },
         handles,
@@ -188,6 +195,86 @@ fn commands_find_the_broker_and_its_token() {
         failure.to_string().contains("is the broker running?"),
         "{failure}"
     );
+}
+
+/// A flag wins over a file that is found, and that over the context in use; one that is named wins over the file.
+#[test]
+fn a_context_says_where_a_broker_is() {
+    let folder = TempDir::new().unwrap();
+    let admin = face(folder.path());
+    let address = admin.admin_address().to_string();
+    let token = folder.path().join("admin.token").display().to_string();
+    let contexts = folder.path().join("deep/contexts.toml");
+    let file = contexts.display().to_string();
+    let context = |args: &[&str]| exit(&[&["context"], args, &["--contexts", &file]].concat());
+    let with_file = ["--admin", &address, "--token-file", &token];
+    assert_eq!(context(&[&["add", "edge"], &with_file[..]].concat()), None);
+    assert_eq!(
+        context(&["add", "far", "--admin", "127.0.0.1:1", "--token", "x"]),
+        None
+    );
+    assert_eq!(context(&["list"]), None);
+    assert_eq!(context(&["list", "--json"]), None);
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(&contexts).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it may hold tokens");
+    let apps = |args: &[&str]| exit(&[&["apps", "--contexts", &file], args].concat());
+    assert_eq!(apps(&["--context", "edge"]), None);
+    assert_eq!(
+        apps(&["--context", "far"]),
+        Some(Exit::Failed),
+        "nobody is there"
+    );
+    assert_eq!(
+        apps(&["--context", "far", "--admin", &address]),
+        Some(Exit::Failed)
+    );
+    let failure = run(&["apps", "--contexts", &file, "--context", "near"]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(
+        failure.to_string().contains("there are edge, far"),
+        "{failure}"
+    );
+    let config = folder.path().join("jackfield.toml");
+    let text = "[admin]\nlisten = \"127.0.0.1:1\"\ntoken-file = \"admin.token\"\n";
+    fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    assert_eq!(
+        apps(&["--config", &config]),
+        Some(Exit::Failed),
+        "the file says another place"
+    );
+    assert_eq!(apps(&["--config", &config, "--context", "edge"]), None);
+    // The first one is in use.
+    let read = || contexts::ContextFile::at(&contexts).read().unwrap();
+    assert_eq!(read().in_use.as_deref(), Some("edge"));
+    assert_eq!(context(&["use", "nobody"]), Some(Exit::Usage));
+    assert_eq!(context(&["use", "far"]), None);
+    assert_eq!(read().current().unwrap().admin, "127.0.0.1:1");
+    assert_eq!(context(&["remove", "far"]), None);
+    assert_eq!((read().in_use, read().all.len()), (None, 1));
+    fs::write(&contexts, "nonsense").unwrap();
+    assert_eq!(context(&["list"]), Some(Exit::Usage));
+}
+
+#[test]
+fn top_draws_one_frame() {
+    let folder = TempDir::new().unwrap();
+    let admin = face(folder.path());
+    let address = admin.admin_address().to_string();
+    let token = fs::read_to_string(folder.path().join("admin.token")).unwrap();
+    let args = [
+        "top",
+        "--once",
+        "--interval",
+        "1ms",
+        "--admin",
+        &address,
+        "--token",
+        token.trim(),
+    ];
+    assert_eq!(exit(&args), None);
+    assert_eq!(exit(&[&args[..], &["--json"]].concat()), None);
 }
 
 /// A broker with echoes for `com.example.Echo` and nothing but silence for `com.example.Slow`, until it is

@@ -19,6 +19,7 @@ use crate::{
 use super::{
     address::{HostPort, check_advertised},
     auth,
+    faces::{self, AdminFace, HttpFace},
     layers::Surroundings,
     listeners::{self, Listener, Socket},
     metrics, plugins,
@@ -53,19 +54,6 @@ pub struct Node {
     /// Of the data plane.
     pub threads: usize,
     pub data_dir: PathBuf,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpFace {
-    pub listen: HostPort,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminFace {
-    pub listen: HostPort,
-    pub token_file: PathBuf,
-    /// Names besides loopback under which the face may be addressed.
-    pub hosts: Vec<String>,
 }
 
 impl Config {
@@ -138,9 +126,6 @@ impl MemoryLimit {
 const MEMORY_MIN: u64 = 32 << 20;
 const FRAME_MAX: u64 = 16_777_215;
 const FRAME_MIN: u64 = 64;
-const HTTP_PORT: u16 = 9998;
-const ADMIN_PORT: u16 = 9997;
-const TOKEN_FILE: &str = "admin.token";
 const THREADS_MAX: i64 = 256;
 /// More than this of anything is a typo.
 const COUNT_MAX: i64 = 1 << 24;
@@ -153,10 +138,8 @@ pub(super) fn check(reader: &Reader<'_>, surroundings: &Surroundings) -> Config 
         log: log(reader),
         listeners: listeners::listeners(reader, &public),
         socket: listeners::socket(reader),
-        http: HttpFace {
-            listen: http_listen(reader, &public),
-        },
-        admin: admin(reader, &node.data_dir),
+        http: faces::http(reader, &public),
+        admin: faces::admin(reader, &node.data_dir),
         memory: memory(reader),
         limits: limits(reader),
         routing: routing(reader),
@@ -246,38 +229,6 @@ impl Public {
             let todo = "bind 127.0.0.1, or set auth.allow-public-without-auth = true if the network is trusted";
             section.wrong(key, what, todo);
         }
-    }
-}
-
-fn http_listen(reader: &Reader<'_>, public: &Public) -> HostPort {
-    let section = reader.section("http");
-    match section.read("listen", HostPort::parse_full) {
-        Some(Placed { value: address, .. }) => {
-            public.check_bind(&section, "listen", &address);
-            address
-        }
-        None => HostPort::loopback(HTTP_PORT),
-    }
-}
-
-fn admin(reader: &Reader<'_>, data_dir: &Path) -> AdminFace {
-    let section = reader.section("admin");
-    let listen = section.read("listen", HostPort::parse_full);
-    let token_file = section.path("token-file");
-    let hosts = section.list("hosts").unwrap_or_default();
-    if let Some(Placed { value, .. }) = listen.as_ref().filter(|it| !it.value.is_loopback()) {
-        let what = format!("binds {value}: whoever listens on the way reads the admin token");
-        let todo = "bind 127.0.0.1 and come by a tunnel (ssh -L 9997:127.0.0.1:9997 HOST), \
-                    or put a TLS proxy in front and keep the network closed";
-        section.advise("listen", what, todo);
-    }
-    AdminFace {
-        listen: listen.map_or(HostPort::loopback(ADMIN_PORT), |placed| placed.value),
-        token_file: token_file.map_or_else(|| data_dir.join(TOKEN_FILE), |placed| placed.value),
-        hosts: hosts
-            .iter()
-            .map(|host| host.value.to_ascii_lowercase())
-            .collect(),
     }
 }
 

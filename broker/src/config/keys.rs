@@ -65,6 +65,8 @@ pub const KEYS: &[Key] = &[
     key("listen[].scrape-only", "", Now, Restart, "a name: who says nothing of himself here is an application of that name, which can be scraped and no more; for Micrometer's Prometheus RSocket clients"),
     key("listen[].tls.cert", "", Now, Live, "the certificate of a tls or wss listener, those of its issuers behind it; PEM"),
     key("listen[].tls.key", "", Now, Live, "its private key; PEM, not encrypted"),
+    key("listen[].tls.pkcs12", "", Now, Live, "instead of the two: a PKCS12 key store with both"),
+    key("listen[].tls.pkcs12-password-file", "", Now, Live, "its password; default: \"changeit\", as in the archived broker"),
     key("listen[].tls.client-ca", "", Now, Live, "the authorities whose clients are let in; PEM"),
     key("listen[].tls.client-auth", "", Now, Live, "required or optional: whether a client must show a certificate; default with client-ca: required"),
 
@@ -79,8 +81,18 @@ pub const KEYS: &[Key] = &[
     key("socket.unsent", "\"32KiB\"", Now, Restart, "TCP_NOTSENT_LOWAT: what waits to be sent before the system takes no more; 0: the system's own"),
 
     key("http.listen", "\"127.0.0.1:9998\"", Now, Restart, "HTTP for applications and Prometheus"),
+    key("http.hosts", "[]", Now, Restart, "names besides loopback under which a face on loopback may be called (Host), and pages that may call it (Origin)"),
+    key("http.message", "\"4MiB\"", Now, Restart, "the largest body of a call, of its reply, and of an item"),
+    key("http.memory", "\"128MiB\"", Now, Restart, "all bodies that are held at a time; beyond it 503"),
+    key("http.concurrency", "1024", Now, Restart, "calls over HTTP at a time, streams included; beyond it 503"),
+    key("http.timeout", "\"30s\"", Now, Restart, "a whole call over HTTP; of a stream, until its first item"),
+    key("http.callers", "256", Now, Restart, "callers over HTTP that keep a connection into the broker; the one that called longest ago loses it"),
     key("admin.listen", "\"127.0.0.1:9997\"", Now, Restart, "the admin API"),
     key("admin.token-file", "", Now, Restart, "the admin token, created on first start when missing; default: admin.token in the data directory"),
+    key("admin.audit-file", "", Now, Restart, "what operators did, as lines of JSON, at most 16 MiB; default: audit.log in the data directory"),
+    key("admin.token[].name", "", Now, Restart, "who has the token, for the audit log"),
+    key("admin.token[].file", "", Now, Restart, "the token, created on first start when missing; default: NAME.token in the data directory"),
+    key("admin.token[].roles", "", Now, Restart, "what it is good for: read, operate, plugins"),
     key("admin.hosts", "[]", Now, Restart, "names besides loopback under which the admin API may be addressed (Host and Origin)"),
 
     key("limits.memory", "\"50%\"", Now, Restart, "all memory: a share of the machine or cgroup, or a size; shedding starts below it, in stages"),

@@ -14,6 +14,7 @@
 mod address;
 mod auth;
 mod checked;
+mod faces;
 mod keys;
 mod layers;
 mod listeners;
@@ -33,7 +34,8 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use address::HostPort;
-pub use checked::{AdminFace, Cluster, Config, HttpFace, MemoryLimit, Node};
+pub use checked::{Cluster, Config, MemoryLimit, Node};
+pub use faces::{AdminFace, AdminToken, HttpFace};
 pub use keys::{KEYS, Key, Reload, Support};
 pub use layers::{Contents, Setting, Surroundings, contents_of};
 pub use listeners::{Listener, ListenerTls, Socket};

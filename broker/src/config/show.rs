@@ -120,6 +120,7 @@ fn default(key: &Key, config: &Config) -> Option<String> {
         "node.threads" => Some(config.node.threads.to_string()),
         "node.data-dir" => Some(quote(&config.node.data_dir.to_string_lossy())),
         "admin.token-file" => Some(quote(&config.admin.token_file.to_string_lossy())),
+        "admin.audit-file" => Some(quote(&config.admin.audit_file.to_string_lossy())),
         _ => Some(key.default.to_owned()).filter(|default| !default.is_empty()),
     }
 }

@@ -253,3 +253,56 @@ fn own_metadata(
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Directory, Endpoint, Registered};
+
+    fn app(claimed: &str, remote: &str) -> App {
+        let claimed = AppMetadata::decode(claimed.as_bytes()).unwrap();
+        let remote = Some(remote.parse().unwrap());
+        let seen = Seen {
+            remote,
+            transport: "tcp",
+            scrape_only: None,
+        };
+        app_of(claimed, &Principal::anonymous(), seen).unwrap()
+    }
+
+    /// What begins with `_` is the broker's own to say.
+    #[test]
+    fn what_the_broker_says_cannot_be_claimed() {
+        let claimed = r#"{"name":"a","ip":"10.0.0.1","metadata":{"zone":"a","_orgs":"9","_roles":"admin",
+            "_serviceAccounts":"x","_ip":"1.1.1.1","_remote":"1.1.1.1","_":"x","__x":"y"}}"#;
+        let app = app(claimed, "127.0.0.9");
+        let entries: Vec<(&str, &str)> = app
+            .metadata
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            entries,
+            [("_ip", "10.0.0.1"), ("_remote", "127.0.0.9"), ("zone", "a")]
+        );
+    }
+
+    /// `ip:` is either address; which of them is which can be asked for.
+    #[test]
+    fn claimed_and_observed_addresses_are_told_apart() {
+        let directory = Directory::<()>::default();
+        let app = app(r#"{"name":"a","ip":"10.0.0.1"}"#, "127.0.0.9");
+        let Registered { instance, .. } = directory.register(app, Vec::new(), ()).unwrap();
+        for (rule, admits) in [
+            ("ip:10.0.0.1", true),
+            ("ip:127.0.0.9", true),
+            ("ip:10.0.0.2", false),
+            ("_ip:10.0.0.1", true),
+            ("_ip:127.0.0.9", false),
+            ("_remote:127.0.0.9", true),
+            ("_remote:10.0.0.1", false),
+        ] {
+            assert_eq!(Endpoint(rule).admits(&instance), admits, "{rule}");
+        }
+    }
+}

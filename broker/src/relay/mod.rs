@@ -81,7 +81,15 @@ mod verdict;
 mod vouching;
 mod waiting;
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jackfield_rsocket::net::{FrameIo, ListenOptions, Listener, Uri};
@@ -128,6 +136,8 @@ pub struct Config {
 pub struct Relay {
     plane: Arc<Plane>,
     threads: Vec<mpsc::Sender<Arrival>>,
+    /// Of the thread that takes the next connection from inside.
+    turn: AtomicUsize,
 }
 
 impl Relay {
@@ -150,7 +160,11 @@ impl Relay {
         let threads = (0..threads.max(1))
             .map(|number| spawn_thread(number, plane.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Self { plane, threads })
+        Ok(Self {
+            plane,
+            threads,
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// Binds, and accepts until the returned listener is dropped.
@@ -182,20 +196,22 @@ impl Relay {
 
     /// Takes over a connection to a part of the broker, which is trusted.
     pub async fn attach(&self, io: FrameIo) -> io::Result<()> {
-        self.attach_as(io, Principal::broker()).await
+        self.attach_as(io, Arc::new(Principal::broker())).await
     }
 
     /// The same for a plugin's own calls: the access rules hold for it, and no plugin is asked about them.
     pub async fn attach_plugin(&self, io: FrameIo, plugin: &str) -> io::Result<()> {
-        self.attach_as(io, Principal::plugin(plugin)).await
+        self.attach_as(io, Arc::new(Principal::plugin(plugin)))
+            .await
     }
 
-    async fn attach_as(&self, io: FrameIo, principal: Principal) -> io::Result<()> {
+    /// Takes over a connection by which a part of the broker calls in the name of somebody else.
+    pub async fn attach_as(&self, io: FrameIo, who: Arc<Principal>) -> io::Result<()> {
         let refused = |_| io::Error::other("the broker takes no connections now");
         let admission = self.plane.links.admit(None).map_err(refused)?;
-        let arrival = Arrival::Memory(io, admission, Some(Arc::new(principal)));
-        self.threads[0]
-            .send(arrival)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len();
+        self.threads[turn]
+            .send(Arrival::Memory(io, admission, Some(who)))
             .await
             .map_err(|_| io::Error::other("the relay has ended"))
     }

@@ -7,11 +7,14 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::{Admin, Faces, Handles, PluginDeed, PluginLoad, Readiness, Token},
+    admin::{Admin, Audit, Faces, Handles, Operators, PluginDeed, PluginLoad, Readiness, Token},
     chain::{
         Beside, Chains, Happening, LoadErrors, Loader, NewVersion, OperationError, Operations,
     },
-    config::{HostPort, Loaded, parse_duration},
+    cluster::Brokers,
+    config::{AdminFace, HostPort, Loaded, parse_duration},
+    gateway::{self, Gateway},
+    identity::Identity,
     relay::{Directory, Relay},
     scrape::{Parts, Scraper},
     telemetry::{LogHandle, MetricsError, Registry},
@@ -27,6 +30,8 @@ pub(super) struct Rooms {
     pub(super) chains: Arc<Chains>,
     pub(super) loader: Arc<Loader>,
     pub(super) relay: Arc<Relay>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) brokers: Arc<Brokers>,
     pub(super) registry: Registry,
     pub(super) log: LogHandle,
     /// Where a wish to drain goes.
@@ -36,14 +41,39 @@ pub(super) struct Rooms {
 pub(super) fn start(rooms: Rooms) -> Result<Admin, StartError> {
     let loaded = rooms.config.load_full();
     let (http, admin) = (&loaded.config.http, &loaded.config.admin);
+    let gateway = Gateway::new(
+        http.calls.clone(),
+        gateway::Parts {
+            relay: rooms.relay.clone(),
+            identity: rooms.identity.clone(),
+            directory: rooms.directory.clone(),
+            brokers: {
+                let brokers = rooms.brokers.clone();
+                Box::new(move || brokers.for_client(None))
+            },
+            registry: rooms.registry.prometheus(),
+        },
+    )?;
     let faces = Faces {
         http: bind("http", &http.listen)?,
         http_connections: HTTP_CONNECTIONS,
+        http_hosts: http.hosts.clone(),
+        calls: gateway.routes(),
         admin: bind("admin", &admin.listen)?,
-        token: Token::load_or_create(&admin.token_file)?,
+        operators: operators(admin)?,
+        audit: Audit::in_file(admin.audit_file.clone()),
         hosts: admin.hosts.clone(),
     };
     Ok(Admin::start(faces, handles(rooms)?)?)
+}
+
+fn operators(admin: &AdminFace) -> Result<Operators, StartError> {
+    let mut operators = Operators::new(Token::load_or_create(&admin.token_file)?);
+    for token in &admin.tokens {
+        let made = Token::load_or_create(&token.file)?;
+        operators.add(&token.name, made, token.roles.clone())?;
+    }
+    Ok(operators)
 }
 
 fn bind(face: &str, address: &HostPort) -> Result<TcpListener, StartError> {
@@ -61,6 +91,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         registry,
         log,
         drain,
+        ..
     } = rooms;
     let sizes = Sizes::register(&registry)?;
     let current = config.load();
@@ -76,17 +107,18 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     )?;
     let (apps, services) = (directory.clone(), directory.clone());
     let (readiness, connections) = (relay.clone(), relay.clone());
+    let journal = chains.journal();
     let (acting, draining) = (chains.clone(), chains.clone());
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
     let running = Arc::clone(&config);
-    let plugin = move |plugin: &str, deed| {
+    let plugin = move |who: &str, plugin: &str, deed| {
         let operations = Operations::new(Arc::clone(&loader));
         let what = name_of(&deed);
-        let acted = act(&operations, plugin, deed, || {
+        let acted = act(&operations, who, plugin, deed, || {
             loader.load(&running.load().config.plugins)
         });
-        tell_deed(&acting, what, plugin, acted.is_ok());
+        tell_deed(&acting, who, what, plugin, acted.is_ok());
         acted.map_err(|error| error.to_string())
     };
     Ok(Handles {
@@ -101,6 +133,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         services: Box::new(move || services.services()),
         plugins: Box::new(plugins),
         plugin: Box::new(plugin),
+        journal,
         connections: Box::new(connections),
         config: Box::new(move || json!(config.load().settings)),
         readiness: Box::new(move || Readiness {
@@ -110,9 +143,9 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
                 .into_iter()
                 .collect(),
         }),
-        drain: Box::new(move |grace| {
+        drain: Box::new(move |who, grace| {
             let grace = grace.map(parse_duration).transpose()?;
-            tell_deed(&draining, "drain", "", true);
+            tell_deed(&draining, who, "drain", "", true);
             // Full: a drain is on its way already.
             let _ = drain.try_send(grace);
             Ok(())
@@ -120,12 +153,9 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     })
 }
 
-/// The admin API knows one operator: whoever has the token.
-const WHO: &str = "admin";
-
-fn tell_deed(chains: &Chains, what: &str, subject: &str, done: bool) {
+fn tell_deed(chains: &Chains, who: &str, what: &str, subject: &str, done: bool) {
     chains.tell(|| Happening::OperatorActed {
-        who: WHO.to_owned(),
+        who: who.to_owned(),
         what: what.to_owned(),
         subject: subject.to_owned(),
         done,
@@ -146,6 +176,7 @@ const fn name_of(deed: &PluginDeed) -> &'static str {
 
 fn act(
     operations: &Operations,
+    who: &str,
     plugin: &str,
     deed: PluginDeed,
     reload: impl FnOnce() -> Result<u64, LoadErrors>,
@@ -166,14 +197,14 @@ fn act(
                 Some(percent) => Some(Beside::Share((percent * 100.0).round() as u32)),
                 None => shadow.then_some(Beside::Shadow),
             };
-            operations.load(plugin, version, beside, WHO)
+            operations.load(plugin, version, beside, who)
         }
         PluginDeed::Reload => Ok(reload()?),
-        PluginDeed::Enable => operations.enable(plugin, WHO),
-        PluginDeed::Disable => operations.disable(plugin, WHO),
-        PluginDeed::Promote => operations.promote(plugin, WHO),
-        PluginDeed::Rollback(to) => operations.rollback(plugin, to.as_deref(), WHO),
-        PluginDeed::Reset => operations.reset(plugin, WHO),
+        PluginDeed::Enable => operations.enable(plugin, who),
+        PluginDeed::Disable => operations.disable(plugin, who),
+        PluginDeed::Promote => operations.promote(plugin, who),
+        PluginDeed::Rollback(to) => operations.rollback(plugin, to.as_deref(), who),
+        PluginDeed::Reset => operations.reset(plugin, who),
     }
 }
 

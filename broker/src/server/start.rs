@@ -5,7 +5,7 @@ use jackfield_rsocket::net::ListenOptions;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::TokenError,
+    admin::{SameToken, TokenError},
     builtin::{self, Builtin},
     chain::{Chains, CompileWith, GuestCalls, LoadErrors, Loader, Watcher},
     cluster::{Brokers, Cluster},
@@ -43,6 +43,8 @@ pub enum StartError {
     Plugins(#[from] LoadErrors),
     #[error("{0}")]
     Token(#[from] TokenError),
+    #[error("{0}")]
+    SameToken(#[from] SameToken),
     #[error("{what} cannot be bound: {source}; {todo}")]
     Bind {
         what: String,
@@ -60,7 +62,10 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Plugins(_) | Self::Token(_) | Self::Identity(_))
+        matches!(
+            self,
+            Self::Plugins(_) | Self::Token(_) | Self::SameToken(_) | Self::Identity(_)
+        )
     }
 
     pub(super) fn bind(what: &str, source: io::Error) -> Self {
@@ -151,6 +156,8 @@ impl Server {
             chains,
             loader: Arc::clone(&loader),
             relay: Arc::clone(&relay),
+            identity: Arc::clone(&identity),
+            brokers: Arc::clone(&brokers),
             registry: registry.clone(),
             log: log.clone(),
             drain,

@@ -37,7 +37,7 @@ pub(super) struct Page {
     text: &'static str,
 }
 
-const PAGES: [&str; 57] = [
+const PAGES: [&str; 61] = [
     include_str!("pages/RST-100001.md"),
     include_str!("pages/RST-100500.md"),
     include_str!("pages/RST-201400.md"),
@@ -72,11 +72,15 @@ const PAGES: [&str; 57] = [
     include_str!("pages/RST-910411.md"),
     include_str!("pages/RST-910412.md"),
     include_str!("pages/RST-910413.md"),
+    include_str!("pages/RST-910415.md"),
     include_str!("pages/RST-910420.md"),
     include_str!("pages/RST-910429.md"),
     include_str!("pages/RST-910430.md"),
     include_str!("pages/RST-910431.md"),
     include_str!("pages/RST-910432.md"),
+    include_str!("pages/RST-910433.md"),
+    include_str!("pages/RST-910434.md"),
+    include_str!("pages/RST-910435.md"),
     include_str!("pages/RST-910498.md"),
     include_str!("pages/RST-910499.md"),
     include_str!("pages/RST-910503.md"),

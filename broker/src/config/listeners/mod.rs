@@ -3,6 +3,7 @@
 //! Certificates are read and checked here, so that `check` and a reload find what is wrong with them before
 //! anything changes.
 
+mod keystore;
 mod socket;
 mod tls;
 

@@ -238,3 +238,35 @@ fn sockets_are_told_what_is_written() {
          write whole seconds, at most 32767"
     );
 }
+
+/// What the archived broker keeps its certificate in.
+#[test]
+fn a_key_store_stands_for_certificate_and_key() {
+    let case = Case::new();
+    let path = |name: &str| case.folder.path().join(name);
+    fs::write(path("store.p12"), include_bytes!("stores/java.p12")).unwrap();
+    fs::write(path("password"), "changeit\n").unwrap();
+    fs::write(path("wrong"), "guess").unwrap();
+    let text = |tls: &str| format!("[[listen]]\nuri = \"tls://127.0.0.1:1\"\ntls = {{ {tls} }}\n");
+    let loaded = case.good(&text("pkcs12 = \"store.p12\""));
+    assert!(loaded.config.listeners[0].tls.is_some());
+    let with_password = "pkcs12 = \"store.p12\", pkcs12-password-file = \"password\"";
+    let loaded = case.good(&text(with_password));
+    let tls = loaded.config.listeners[0].tls.as_ref().unwrap();
+    assert_eq!(tls.files().count(), 2, "both are watched");
+    for (tls, what) in [
+        (
+            "pkcs12 = \"store.p12\", pkcs12-password-file = \"wrong\"",
+            "cannot be opened with the password",
+        ),
+        ("pkcs12 = \"junk.pem\"", "cannot be opened"),
+        (
+            "pkcs12 = \"store.p12\", cert = \"a.pem\"",
+            "is set, and pkcs12 too",
+        ),
+        ("pkcs12 = \"nowhere.p12\"", "cannot be read"),
+    ] {
+        let problem = case.problem(&text(tls));
+        assert!(problem.contains(what), "{problem}");
+    }
+}

@@ -8,10 +8,14 @@ use std::{
 
 use jackfield_rsocket::net::{ClientAuth, TlsError, TlsFault, TlsMaterial, TlsPart, Uri};
 
+use super::keystore::open;
 use crate::config::{
     layers::{Contents, digest},
     reader::Section,
 };
+
+/// Java's, and the archived broker's.
+const PASSWORD: &str = "changeit";
 
 /// What a listener shows its clients and asks of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +54,13 @@ pub(super) fn read(section: &Section<'_>, uri: &Uri) -> Option<ListenerTls> {
 
 fn read_table(section: &Section<'_>) -> Option<ListenerTls> {
     let mut files = Contents::new();
-    let cert = read_file(section, "cert", true, &mut files);
-    let key = read_file(section, "key", true, &mut files);
+    let pair = match section.node("pkcs12").is_some() {
+        true => read_store(section, &mut files),
+        false => {
+            let cert = read_file(section, "cert", true, &mut files);
+            cert.zip(read_file(section, "key", true, &mut files))
+        }
+    };
     let authorities = read_file(section, "client-ca", false, &mut files);
     let choices = [("required", true), ("optional", false)];
     let required = section.choice("client-auth", &choices, &[]);
@@ -64,7 +73,8 @@ fn read_table(section: &Section<'_>) -> Option<ListenerTls> {
         Some(authorities) if required == Some(false) => ClientAuth::Optional(authorities),
         Some(authorities) => ClientAuth::Required(authorities),
     };
-    match TlsMaterial::new(&cert?, &key?, clients) {
+    let (cert, key) = pair?;
+    match TlsMaterial::new(&cert, &key, clients) {
         Ok(material) => {
             check_dates(section, &material);
             Some(ListenerTls {
@@ -75,6 +85,29 @@ fn read_table(section: &Section<'_>) -> Option<ListenerTls> {
         }
         Err(error) => {
             refuse(section, &error);
+            None
+        }
+    }
+}
+
+/// The certificates and the key of a key store, in PEM.
+fn read_store(section: &Section<'_>, files: &mut Contents) -> Option<(Vec<u8>, Vec<u8>)> {
+    for key in ["cert", "key"] {
+        if section.node(key).is_some() {
+            section.wrong(key, "is set, and pkcs12 too", "keep one of them");
+        }
+    }
+    let store = read_file(section, "pkcs12", true, files)?;
+    let password = match section.node("pkcs12-password-file").is_some() {
+        true => read_file(section, "pkcs12-password-file", true, files)?,
+        false => PASSWORD.into(),
+    };
+    let password = String::from_utf8_lossy(&password);
+    match open(&store, password.trim_end_matches(['\r', '\n'])) {
+        Ok(opened) => Some((opened.certificates, opened.key)),
+        Err(what) => {
+            let todo = "give its password in pkcs12-password-file; without one it is `changeit`";
+            section.wrong("pkcs12", what, todo);
             None
         }
     }

@@ -110,6 +110,16 @@ fn rows() -> Vec<Row> {
             format!("{}.{}", URL_SAFE_NO_PAD.encode(json!({"alg": "RS256", "kid": "../../dev/null"}).to_string()), good.split_once('.').unwrap().1),
             Signature,
         ),
+        both(
+            "kid twice in the header",
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"one","kid":"two"}"#), good.split_once('.').unwrap().1),
+            Malformed,
+        ),
+        both(
+            "alg twice in the header",
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","alg":"RS256"}"#), good.split_once('.').unwrap().1),
+            Malformed,
+        ),
         // times
         both("expired", signed(json!({"exp": NOW - 3600})), Expired),
         both("expired by the skew", signed(json!({"exp": NOW - 30})), Expired),

@@ -248,6 +248,63 @@ fn only_kin_are_called_by_whatever_way_they_are_named() {
     });
 }
 
+/// A rule knows no interaction: what may not be called is called by none of the four.
+#[test]
+fn rules_hold_for_every_interaction() {
+    run(async {
+        let mut realm = Realm::new();
+        realm.config.rules = vec![Rule {
+            effect: Effect::Deny,
+            rights: vec![Right::Call],
+            services: Vec::new(),
+            methods: vec![ServicePattern::new("delete*")],
+            subjects: Vec::new(),
+            roles: Vec::new(),
+            authorities: Vec::new(),
+        }];
+        let world = realm.world();
+        let token = bearer(&realm.member("app", "1", "default"));
+        let mut echo = world.dial();
+        echo.setup(&[
+            (Mime::AUTHENTICATION, &token),
+            (Mime::SERVICE_REGISTRY, r#"["echo.Service"]"#),
+        ])
+        .await;
+        settle(&world).await;
+        let mut caller = world.dial();
+        caller.setup(&[(Mime::AUTHENTICATION, &token)]).await;
+        let mut stream = 1;
+        for interaction in [
+            Interaction::FireAndForget,
+            Interaction::Response,
+            Interaction::Stream,
+            Interaction::Channel,
+        ] {
+            let items = u32::from(matches!(
+                interaction,
+                Interaction::Stream | Interaction::Channel
+            ));
+            for (route, allowed) in [
+                ("echo.Service.find", true),
+                ("echo.Service.deleteAll", false),
+            ] {
+                let metadata = to(route);
+                let ask = request(interaction, items, &metadata);
+                caller.request(stream, ask).await;
+                stream += 2;
+                if allowed {
+                    let seen = echo.sees().await.what;
+                    assert!(seen.starts_with(&format!("{interaction:?}")), "{seen}");
+                } else if interaction != Interaction::FireAndForget {
+                    let seen = caller.sees().await.what;
+                    assert!(seen.contains("RST-900401"), "{interaction:?}: {seen}");
+                }
+            }
+        }
+        echo.sees_nothing().await;
+    });
+}
+
 /// A route that was decided under other rules is decided again.
 #[test]
 fn new_rules_hold_for_the_next_request() {

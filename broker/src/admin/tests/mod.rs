@@ -1,13 +1,22 @@
+//! Both faces over real sockets, with rooms behind them that say what they were asked.
+
+mod document;
+mod events;
+mod operators;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
 };
 
+use axum::{Router, routing::any};
 use jackfield_rsocket::endpoint::{Failure, Message};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
+    chain::Chains,
     directory::ServiceView,
     scrape::tests::World as Rooms,
     telemetry::{LogHandle, Registry},
@@ -18,12 +27,21 @@ use super::*;
 const CONNECTIONS: usize = 64;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+/// Operators besides the one who may do everything.
+const ROLES: [(&str, &[Role]); 3] = [
+    ("grafana", &[Role::Read]),
+    ("deployer", &[Role::Plugins]),
+    ("oncall", &[Role::Read, Role::Operate]),
+];
+
 struct World {
     admin: Admin,
     drained: Arc<Mutex<Vec<Option<String>>>>,
     reasons: Arc<Mutex<Vec<String>>>,
     log: LogHandle,
     rooms: Arc<Rooms>,
+    chains: Arc<Chains>,
+    folder: TempDir,
 }
 
 struct Reply {
@@ -57,6 +75,8 @@ impl World {
             id: 7,
             instances: vec!["u".into()],
         };
+        let chains = Arc::new(Chains::new(&prometheus::Registry::new()).unwrap());
+        let journal = chains.journal();
         let rooms = Arc::new(Rooms::with(|config| config.merged = merged));
         let handles = Handles {
             scraper: Arc::clone(&rooms.scraper),
@@ -65,10 +85,11 @@ impl World {
             apps: Box::new(Vec::new),
             services: Box::new(move || vec![service.clone()]),
             plugins: Box::new(|| json!([{ "name": "canary" }])),
-            plugin: Box::new(|plugin, _| match plugin {
-                "canary" => Ok(7),
-                other => Err(format!("there is no plugin `{other}`")),
+            plugin: Box::new(|who, plugin, deed| match (who, plugin, deed) {
+                ("admin" | "deployer", "canary", PluginDeed::Promote) => Ok(7),
+                (who, ..) => Err(format!("{who} has nothing to go back to")),
             }),
+            journal: Arc::clone(&journal),
             connections: Box::new(|| json!([])),
             config: Box::new(|| json!([{ "key": "limits.frame" }])),
             readiness: Box::new({
@@ -79,7 +100,7 @@ impl World {
             }),
             drain: Box::new({
                 let drained = Arc::clone(&drained);
-                move |grace| {
+                move |_, grace| {
                     if grace == Some("bad") {
                         return Err("grace is no duration".into());
                     }
@@ -88,11 +109,20 @@ impl World {
                 }
             }),
         };
+        let folder = TempDir::new().unwrap();
+        let mut operators = Operators::new(Token::from_text(TOKEN));
+        for (name, roles) in ROLES {
+            let token = Token::from_text(&format!("{name}-{TOKEN}"));
+            operators.add(name, token, roles.to_vec()).unwrap();
+        }
         let faces = Faces {
             http: TcpListener::bind("127.0.0.1:0").unwrap(),
             http_connections: CONNECTIONS,
             admin: TcpListener::bind("127.0.0.1:0").unwrap(),
-            token: Token::from_text(TOKEN),
+            http_hosts: vec!["api.example".into()],
+            calls: Router::new().route("/api/{service}/{method}", any(async || "called")),
+            operators,
+            audit: Audit::in_file(folder.path().join("audit.log")),
             hosts: vec!["broker.example".into()],
         };
         Self {
@@ -101,6 +131,8 @@ impl World {
             reasons,
             log,
             rooms,
+            chains,
+            folder,
         }
     }
 
@@ -150,7 +182,7 @@ fn without_the_token_nothing_is_told() {
         (vec![host], "the admin token is missing"),
         (
             vec![host, ("Authorization", "Bearer wrong")],
-            "the token is not the admin token",
+            "the token is not an admin token",
         ),
         (
             vec![host, ("Authorization", TOKEN)],
@@ -300,9 +332,9 @@ fn drain_takes_a_grace_period_or_nothing() {
 fn wrong_paths_and_methods_say_what_there_is() {
     let world = World::start();
     for (line, status, todo) in [
-        ("GET /api/v1/nothing", 404, "/api/v1/{apps"),
-        ("DELETE /api/v1/apps", 405, "GET"),
-        ("GET /api/v1/drain", 405, "POST"),
+        ("GET /api/v1/nothing", 404, "openapi.json"),
+        ("DELETE /api/v1/apps", 405, "openapi.json"),
+        ("GET /api/v1/drain", 405, "openapi.json"),
     ] {
         let reply = world.operator(line, "");
         assert_eq!(reply.status, status, "{line}");
@@ -556,8 +588,11 @@ fn plugins_are_acted_upon() {
         (200, &json!(7))
     );
     let reply = world.operator("POST /api/v1/plugins/other/reset", "");
-    assert_eq!(reply.status, 409);
+    assert_eq!(reply.status, 404);
     assert_eq!(reply.json()["error"], "there is no plugin `other`");
+    let reply = world.operator("POST /api/v1/plugins/canary/rollback", "");
+    assert_eq!(reply.status, 409);
+    assert_eq!(reply.json()["error"], "admin has nothing to go back to");
     let reply = world.operator("POST /api/v1/plugins/canary/explode", "");
     assert_eq!(reply.status, 404);
     assert_eq!(

@@ -1,0 +1,194 @@
+//! The archived broker's paths that only read, for the tools that use them.
+//!
+//! The archived broker asks nobody who they are. Here credentials are asked for where `auth.required` says so, and
+//! a service is shown to those who may observe it.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, Path, State},
+    http::HeaderMap,
+    routing::get,
+};
+use jackfield_rsocket::{endpoint::Message, metadata::Service, net::Uri};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::{
+    fault::Fault,
+    question::{Named, Question, credentials},
+    routes::Desk,
+};
+use crate::{
+    directory::{AppView, ServiceView},
+    identity::Principal,
+};
+
+type Seen<T> = Result<Json<T>, Fault>;
+
+/// What applications are asked about a service of theirs.
+pub(super) const INTROSPECTION: &str = "com.alibaba.rsocket.rpc.ReactiveServiceDiscovery";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) fn routes(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
+    router
+        .route("/app/{name}", get(app))
+        .route("/service/{name}", get(service))
+        .route("/service/definition/{name}", get(definition))
+        .route("/ops/services", get(services))
+        .route("/ops/connections", get(connections))
+        .route("/ops/brokers", get(brokers))
+}
+
+/// Who looks.
+async fn eyes(
+    desk: &Desk,
+    headers: &HeaderMap,
+    remote: SocketAddr,
+) -> Result<Arc<Principal>, Fault> {
+    let auth = credentials(headers)?;
+    desk.admit(auth.as_deref(), remote).await
+}
+
+/// `[{ip, uuid, startedAt}]`, the last in milliseconds since 1970.
+async fn app(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Seen<Vec<Value>> {
+    let who = eyes(&desk, &headers, remote).await?;
+    let apps = desk.apps(&who).into_iter().filter(|app| app.name == name);
+    let shown =
+        |app: AppView| json!({ "ip": app.ip, "uuid": app.uuid, "startedAt": app.connected_at_ms });
+    Ok(Json(apps.map(shown).collect()))
+}
+
+/// `[{count, group?, version?}]`.
+async fn service(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Seen<Vec<Value>> {
+    let who = eyes(&desk, &headers, remote).await?;
+    let mut services = desk.services(&who);
+    services.retain(|service| service.service == name);
+    let shown = |service: ServiceView| {
+        let mut shown = Map::new();
+        shown.insert("count".into(), service.instances.len().into());
+        for (key, value) in [("group", service.group), ("version", service.version)] {
+            if !value.is_empty() {
+                shown.insert(key.into(), value.into());
+            }
+        }
+        Value::Object(shown)
+    };
+    Ok(Json(services.into_iter().map(shown).collect()))
+}
+
+/// What one of the applications that publish the service says of it.
+async fn definition(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    Path(name): Path<String>,
+    mut headers: HeaderMap,
+) -> Seen<Value> {
+    let who = eyes(&desk, &headers, remote).await?;
+    let auth = credentials(&headers)?;
+    let found = desk.services(&who).into_iter();
+    let mut found = found.filter(|service| service.service == name);
+    let unknown = || Fault::not_found(&format!("RST-900404: service not found: {name}"));
+    let instance = found.find_map(|service| service.instances.into_iter().next());
+    let endpoint = format!("uuid:{}", instance.ok_or_else(unknown)?);
+    let endpoint = endpoint.parse().map_err(Fault::bad)?;
+    headers.clear();
+    headers.insert("x-endpoint", endpoint);
+    let named = Named {
+        service: INTROSPECTION,
+        method: "findServiceByFullName",
+        query: "",
+    };
+    let question = Question::read(named, &headers)?;
+    let request = Message::new(json!([name]).to_string()).with_metadata(question.metadata);
+    let requester = desk.callers.requester(auth.as_deref(), who).await?;
+    let reply = timeout(TIMEOUT, requester.request_response(request)).await;
+    let reply = reply.map_err(|_| Fault::late())??;
+    serde_json::from_slice(&reply.data)
+        .map(Json)
+        .map_err(Fault::bad)
+}
+
+/// Service locators, as they are registered.
+async fn services(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Seen<Vec<Value>> {
+    let who = eyes(&desk, &headers, remote).await?;
+    let shown = |service: ServiceView| {
+        json!({
+            "group": service.group, "service": service.service, "version": service.version,
+            "tags": [], "gsv": service.key, "id": service.id,
+        })
+    };
+    Ok(Json(desk.services(&who).into_iter().map(shown).collect()))
+}
+
+/// The addresses of each application.
+async fn connections(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Seen<BTreeMap<String, Vec<String>>> {
+    let who = eyes(&desk, &headers, remote).await?;
+    let mut connections = BTreeMap::<String, Vec<String>>::new();
+    for app in desk.apps(&who) {
+        connections.entry(app.name).or_default().push(app.ip);
+    }
+    Ok(Json(connections))
+}
+
+async fn brokers(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Seen<Vec<Value>> {
+    eyes(&desk, &headers, remote).await?;
+    Ok(Json(
+        { (desk.brokers)().into_iter() }
+            .filter_map(|uri| broker(&uri))
+            .collect(),
+    ))
+}
+
+/// Of a broker the others are known by nothing but their address.
+fn broker(text: &str) -> Option<Value> {
+    let uri: Uri = text.parse().ok()?;
+    let (schema, rest) = text.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':')?;
+    Some(json!({
+        "id": uri.to_string(), "schema": schema, "ip": host, "externalDomain": null,
+        "port": port.parse::<u16>().ok()?, "status": 1, "active": true, "url": text, "aliasUrl": text,
+    }))
+}
+
+impl Desk {
+    /// An application is shown to who may observe any of its services, or if it has none.
+    fn apps(&self, who: &Principal) -> Vec<AppView> {
+        let mut apps = self.directory.apps();
+        let visible = |key: &String| {
+            Service::parse(key).is_ok_and(|service| self.may_observe(who, service.service()))
+        };
+        apps.retain(|app| app.services.is_empty() || app.services.iter().any(visible));
+        apps
+    }
+
+    fn services(&self, who: &Principal) -> Vec<ServiceView> {
+        let mut services = self.directory.services();
+        services.retain(|service| self.may_observe(who, &service.service));
+        services
+    }
+}
