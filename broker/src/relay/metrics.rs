@@ -22,6 +22,8 @@ use crate::telemetry::{
 /// Services with a label of their own; later ones share `other`. A label never moves.
 const SERVICES_MAX: usize = 500;
 const OTHER: &str = "other";
+/// What chaos may do to a call.
+const FAULTS: [&str; 5] = ["delay", "error", "black_hole", "cut", "slow"];
 /// 100 microseconds to 30 seconds.
 const SECONDS: [f64; 17] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -294,6 +296,15 @@ impl Metrics {
             registry.register(Box::new(bytes))?;
             registry.register(Box::new(Shown(Arc::clone(&calls))))?;
         }
+        let faults = counters(
+            "jackfield_faults_total",
+            "Faults that plugins wanted and the broker carried out.",
+            &["fault"],
+        )?;
+        // Those that have not happened show, too.
+        for fault in FAULTS {
+            faults.with_label_values(&[fault]);
+        }
         Ok(Self {
             connections,
             frames_in,
@@ -306,11 +317,7 @@ impl Metrics {
             parked,
             held_requests,
             held_bytes,
-            faults: counters(
-                "jackfield_faults_total",
-                "Faults that plugins wanted and the broker carried out.",
-                &["fault"],
-            )?,
+            faults,
             sessions: counters(
                 "jackfield_sessions_total",
                 "Sessions whose transport was lost, by what became of them.",
@@ -340,7 +347,7 @@ impl Metrics {
         self.slow_peers.with_label_values(&[action]).inc();
     }
 
-    /// Something went wrong with a call on purpose: delay, error, black_hole, cut, slow.
+    /// Something went wrong with a call on purpose: one of [`FAULTS`].
     pub(super) fn fault(&self, fault: &str) {
         self.faults.with_label_values(&[fault]).inc();
     }

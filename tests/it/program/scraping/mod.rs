@@ -365,13 +365,14 @@ fn body(page: &str) -> &str {
 }
 
 /// Families that show only when something has happened that a short test does not bring about.
-const ON_OCCASION: [&str; 7] = [
+const ON_OCCASION: [&str; 8] = [
     "jackfield_auth_key_refreshes_total",
     "jackfield_auth_total",
     "jackfield_plugin_counter_total",
     "jackfield_plugin_gauge",
     "jackfield_pushes_total",
     "jackfield_sessions_total",
+    "jackfield_http_calls_total",
     "jackfield_slow_peers_total",
 ];
 
