@@ -9,7 +9,7 @@ use super::Token;
 pub enum Role {
     /// See everything that the API shows.
     Read,
-    /// Drain, log level, events to applications.
+    /// Drain, log level.
     Operate,
     /// What plugins there are, and which version of them is live.
     Plugins,

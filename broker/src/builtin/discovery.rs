@@ -34,7 +34,9 @@ impl Desk {
         }
         let mut instances = directory.instances();
         instances.retain(|instance| {
-            instance.app.name.eq_ignore_ascii_case(name) && instance.status() == Status::Serving
+            instance.app.name.eq_ignore_ascii_case(name)
+                && instance.status() == Status::Serving
+                && self.shows_app(asker, instance)
         });
         instances.sort_by(|a, b| a.app.uuid.cmp(&b.app.uuid));
         Value::List(instances.iter().map(described).collect())

@@ -110,10 +110,16 @@ impl Drop for Builtin {
     }
 }
 
+/// The longest request, in bytes: an event of an application is the longest there is.
+const MESSAGE_MAX: usize = 512 * 1024;
+/// Requests that are answered, or come in fragments, at the same time.
+const STREAMS_MAX: usize = 256;
+
 async fn join(parts: Parts) -> io::Result<Requester> {
     let (ours, theirs) = memory(FRAME_LEN_MAX);
     parts.relay.attach(theirs).await?;
     let mut options = ConnectOptions::new();
+    (options.limits.message, options.limits.streams) = (MESSAGE_MAX, STREAMS_MAX);
     options.app = Some(AppMetadata::named(format!("jackfield-{}", parts.node)));
     for service in interfaces::ALL {
         options = options.publish(service.name).map_err(io::Error::other)?;

@@ -14,7 +14,10 @@ use jackfield_rsocket::{
 use ring::digest::{SHA256, digest};
 
 use super::fault::Fault;
-use crate::{identity::Principal, relay::Relay};
+use crate::{
+    identity::{Credentials, Principal},
+    relay::Relay,
+};
 
 pub(super) struct Callers {
     relay: Arc<Relay>,
@@ -34,6 +37,7 @@ enum Who {
 
 struct Held {
     requester: Requester,
+    principal: Arc<Principal>,
     used: Instant,
 }
 
@@ -58,24 +62,30 @@ impl Callers {
             // Credentials that are no good make nobody somebody.
             _ => Who::Nobody,
         };
-        if let Some(requester) = self.find(who) {
+        if let Some(requester) = self.find(who, &principal) {
             return Ok(requester);
         }
         let (ours, theirs) = memory(FRAME_LEN_MAX);
-        let attached = self.relay.attach_as(theirs, principal).await;
+        let attached = self.relay.attach_as(theirs, principal.clone()).await;
         attached.map_err(|error| Fault::full(&error.to_string()))?;
         let mut options = ConnectOptions::new();
         options.limits.message = self.message_max;
         let requester =
             endpoint::attach(ours, options).map_err(|error| Fault::full(&error.to_string()))?;
-        self.keep(who, requester.clone());
+        self.keep(who, requester.clone(), principal);
         Ok(requester)
     }
 
-    fn find(&self, who: Who) -> Option<Requester> {
+    /// Who shows these credentials, as over RSocket.
+    pub(super) async fn admit(&self, shown: Credentials<'_>) -> Option<Arc<Principal>> {
+        self.relay.admit(shown, "http").await
+    }
+
+    /// The connection of somebody who may still do what they might when it was made.
+    fn find(&self, who: Who, principal: &Principal) -> Option<Requester> {
         let mut held = self.lock();
         let found = held.get_mut(&who)?;
-        if found.requester.is_closed() {
+        if found.requester.is_closed() || !found.principal.may_the_same(principal) {
             held.remove(&who);
             return None;
         }
@@ -84,7 +94,7 @@ impl Callers {
     }
 
     /// A connection that is forgotten, or of two that were made at once the earlier one, ends with its calls.
-    fn keep(&self, who: Who, requester: Requester) {
+    fn keep(&self, who: Who, requester: Requester, principal: Arc<Principal>) {
         let mut held = self.lock();
         held.retain(|_, held| !held.requester.is_closed());
         if held.len() >= self.callers_max {
@@ -94,7 +104,12 @@ impl Callers {
             }
         }
         let used = Instant::now();
-        held.insert(who, Held { requester, used });
+        let held_now = Held {
+            requester,
+            principal,
+            used,
+        };
+        held.insert(who, held_now);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Who, Held>> {

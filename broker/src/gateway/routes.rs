@@ -211,8 +211,8 @@ impl Desk {
             certificate: None,
             peer: Peer::Address(remote),
         };
-        let admitted = self.identity.admit(shown).await;
-        admitted.map_err(|_| Fault::not_authenticated())
+        let admitted = self.callers.admit(shown).await;
+        admitted.ok_or_else(Fault::not_authenticated)
     }
 
     pub(super) fn may_observe(&self, who: &Principal, service: &str) -> bool {

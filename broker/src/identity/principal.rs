@@ -78,6 +78,15 @@ impl Kind {
 }
 
 impl Principal {
+    /// Whether it is the same somebody, with the same rights; until when does not matter.
+    pub fn may_the_same(&self, other: &Self) -> bool {
+        let timeless = |it: &Self| Self {
+            expires: None,
+            ..it.clone()
+        };
+        self == other || timeless(self) == timeless(other)
+    }
+
     pub(super) fn new(kind: Kind, subject: impl Into<Box<str>>) -> Self {
         Self {
             kind,

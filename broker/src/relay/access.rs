@@ -13,7 +13,11 @@ use jackfield_rsocket::{
 };
 
 use super::{
-    handle::Handle, introduction::Entries, link::Link, plane::Plane, refusal::Refusal,
+    handle::Handle,
+    introduction::{Entries, MetadataKind},
+    link::Link,
+    plane::Plane,
+    refusal::Refusal,
     vouching::Vouched,
 };
 use crate::{
@@ -55,13 +59,36 @@ impl Plane {
         let entries = Entries::of(setup)?;
         let auth = entries.auth.as_deref();
         let shown = Credentials { auth, ..shown };
-        if let Some(vouched) = self.vouch(&entries, shown, transport).await? {
-            let principal = vouched.principal.clone();
-            return Ok((entries, principal, Some(vouched)));
+        let (principal, vouched) = self.recognise(&entries, shown, transport).await?;
+        Ok((entries, principal, vouched))
+    }
+
+    /// The same for whoever is not on a connection of RSocket, and shows nothing but credentials.
+    pub(super) async fn admit_shown(
+        &self,
+        shown: Credentials<'_>,
+        transport: &str,
+    ) -> Result<Arc<Principal>, Refusal> {
+        let entries = Entries {
+            auth: shown.auth.map(Bytes::copy_from_slice),
+            ..Entries::default()
+        };
+        let (principal, _) = self.recognise(&entries, shown, transport).await?;
+        Ok(principal)
+    }
+
+    async fn recognise(
+        &self,
+        entries: &Entries,
+        shown: Credentials<'_>,
+        transport: &str,
+    ) -> Result<(Arc<Principal>, Option<Vouched>), Refusal> {
+        if let Some(vouched) = self.vouch(entries, shown, transport).await? {
+            return Ok((vouched.principal.clone(), Some(vouched)));
         }
         let admitted = self.identity.admit(shown).await;
         let principal = admitted.map_err(|_| Refusal::NotAuthenticated)?;
-        Ok((entries, principal, None))
+        Ok((principal, None))
     }
 
     pub(super) fn check_publish(
@@ -134,7 +161,9 @@ impl Link {
     /// plugins have to be asked.
     pub(super) fn note_caller(&mut self, metadata: &[u8]) -> Result<Option<Bytes>, Refusal> {
         self.on_behalf = None;
-        if !self.plane.identity.is_per_request() {
+        // Bare routing metadata has no place for an entry.
+        let bare = self.metadata_kind != MetadataKind::Composite;
+        if bare || !self.plane.identity.is_per_request() {
             return Ok(None);
         }
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {

@@ -36,7 +36,7 @@ pub(super) struct Parcel {
 impl Parcel {
     /// What it keeps in memory.
     pub(super) fn bytes(&self) -> usize {
-        let fragments = self.fragments.iter().map(|part| part.pinned);
+        let fragments = self.fragments.iter().map(Part::weight);
         self.cargo.len() + fragments.sum::<usize>()
     }
 }
@@ -82,11 +82,7 @@ impl Link {
         let (ticket, left, more) = match (whole, self.connection.get_mut(id)) {
             (Some(Splice::Near(mut near)), _) => match near.hold(parcel, fault, around) {
                 Ok(None) => return go_alone(near, &self.me, self.now),
-                Ok(Some(parcel)) => {
-                    let ticket = near.ticket.clone();
-                    near.finish(Outcome::Ok, self.now);
-                    (ticket, Ok(Some(parcel)), 0)
-                }
+                Ok(Some(parcel)) => return self.depart_whole(*near, parcel),
                 Err(refusal) => {
                     near.cancel(refusal.outcome(), self.now);
                     return self.plane.refused(&refusal, &self.me);
@@ -120,6 +116,19 @@ impl Link {
         }
         tell_credit(&self.me, &ticket, End::Far, more);
         self.rest_if_full(&ticket.far);
+    }
+
+    /// Hands over a fire-and-forget that is whole, and withdraws it when not all of it fits.
+    fn depart_whole(&mut self, near: Near, parcel: Parcel) {
+        let target = near.ticket.far.clone();
+        match hand_over(&self.me, &near.ticket, parcel) {
+            Ok(()) => near.finish(Outcome::Ok, self.now),
+            Err(refusal) => {
+                near.cancel(refusal.outcome(), self.now);
+                self.plane.refused(&refusal, &self.me);
+            }
+        }
+        self.rest_if_full(&target);
     }
 
     /// A request came back unsent: picks again, or says why not.

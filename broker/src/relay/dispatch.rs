@@ -14,6 +14,7 @@ use jackfield_rsocket::{
 };
 
 use super::{
+    access::Access,
     departure::Parcel,
     handle::{Handle, Order},
     introduction::MetadataKind,
@@ -339,8 +340,13 @@ impl Link {
         change: Option<&Rewrite>,
     ) -> Choice {
         let asks = self.asks_plugins();
+        // The broker's own services are told who opened the connection, and not for whom it speaks.
+        let for_another = { self.on_behalf.iter() }.any(|who| **who != *self.me.principal);
         Choice {
-            access: self.access(service, method),
+            access: match slot.is_builtin() && for_another {
+                true => Access::Nobody,
+                false => self.access(service, method),
+            },
             // A part of the broker is one, whatever endpoint is asked for.
             endpoint: match slot.is_builtin() {
                 true => Box::default(),

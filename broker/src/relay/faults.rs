@@ -138,7 +138,7 @@ impl Near {
             return Ok(Some(part));
         };
         if let Some((parcel, _)) = &mut held.parcel {
-            held.share.take(part.pinned)?;
+            held.share.take(part.weight())?;
             parcel.fragments.push(part);
         }
         Ok(None)
@@ -194,10 +194,13 @@ pub(super) fn go_alone(mut near: Box<Near>, me: &Arc<Handle>, now: Instant) {
     tokio::task::spawn_local(async move {
         tokio::time::sleep_until(when.into()).await;
         drop(share);
-        let ticket = near.ticket.clone();
-        near.finish(Outcome::Ok, super::deadline::now());
+        let handed = hand_over(&me, &near.ticket, parcel);
+        let now = super::deadline::now();
         // Nobody can be told that it did not fit.
-        let _ = hand_over(&me, &ticket, parcel);
+        match handed {
+            Ok(()) => near.finish(Outcome::Ok, now),
+            Err(refusal) => near.cancel(refusal.outcome(), now),
+        }
     });
 }
 
@@ -273,7 +276,7 @@ impl Link {
         let Some(Trouble::Slow(pace)) = near.trouble.as_deref_mut() else {
             return;
         };
-        if let Err(refusal) = pace.share.take(part.pinned) {
+        if let Err(refusal) = pace.share.take(part.weight()) {
             return self.fail_near(id, &refusal);
         }
         pace.waiting.push_back(Early::Part(part));
@@ -315,7 +318,7 @@ impl Link {
                         pace.waiting.push_front(Early::Part(part));
                         return pace.remind(&self.me, ticket);
                     }
-                    pace.share.give(part.pinned);
+                    pace.share.give(part.weight());
                     pace.passed(&part, now);
                     self.deliver(id, part);
                 }

@@ -59,6 +59,9 @@ pub(super) enum Close {
     },
 }
 
+/// What an item weighs beyond its bytes, wherever it waits: one without any is not free.
+pub(super) const ITEM_OVERHEAD: usize = 64;
+
 /// A PAYLOAD as it is passed on: flags and what stands behind the header.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
@@ -68,6 +71,13 @@ pub(super) struct Part {
     pub(super) pinned: usize,
     /// An item is whole with it: one unit of credit is used.
     pub(super) whole: bool,
+}
+
+impl Part {
+    /// What it counts where it has to wait.
+    pub(super) const fn weight(&self) -> usize {
+        self.pinned + ITEM_OVERHEAD
+    }
 }
 
 /// A request as it is passed on.

@@ -116,7 +116,7 @@ use plane::Plane;
 use crate::{
     chain::{Chains, Happening},
     directory::{self, Instance},
-    identity::{Identity, Principal},
+    identity::{Credentials, Identity, Principal},
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
@@ -203,6 +203,12 @@ impl Relay {
     pub async fn attach_plugin(&self, io: FrameIo, plugin: &str) -> io::Result<()> {
         self.attach_as(io, Arc::new(Principal::plugin(plugin)))
             .await
+    }
+
+    /// Who shows these credentials, of whatever transport: whom a plugin vouches for, or else whom the broker itself
+    /// knows. None: nobody who is let in.
+    pub async fn admit(&self, shown: Credentials<'_>, transport: &str) -> Option<Arc<Principal>> {
+        self.plane.admit_shown(shown, transport).await.ok()
     }
 
     /// Takes over a connection by which a part of the broker calls in the name of somebody else.

@@ -28,7 +28,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     handle::LinkId,
-    item::{Item, Opening},
+    item::{ITEM_OVERHEAD, Item, Opening},
     ticket::Ticket,
 };
 
@@ -36,8 +36,6 @@ use super::{
 const QUANTUM: usize = 16 * 1024;
 /// Emptied queues that are kept.
 const SPARE_MAX: usize = 16;
-/// What an item weighs beyond its bytes.
-const ITEM_OVERHEAD: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Outbox {

@@ -124,18 +124,18 @@ impl Waiting {
 
     /// What it keeps in memory.
     pub(super) fn bytes(&self) -> usize {
-        let fragments = self.fragments.iter().map(|part| part.pinned);
+        let fragments = self.fragments.iter().map(Part::weight);
         self.request.pinned + self.metadata.len() + fragments.sum::<usize>()
     }
 
     /// Takes one more fragment, whose metadata part is given apart.
     pub(super) fn push(&mut self, part: Part, metadata: Option<&[u8]>) -> Result<(), Refusal> {
         if let Some(asking) = &mut self.asking {
-            asking.share.take(part.pinned)?;
+            asking.share.take(part.weight())?;
             self.fragments.push(part);
             return Ok(());
         }
-        self.share.take(part.pinned)?;
+        self.share.take(part.weight())?;
         self.metadata
             .extend_from_slice(metadata.unwrap_or_default());
         self.fragments.push(part);

@@ -69,7 +69,7 @@ fn decrypted(aes: &Aes128, data: &[u8]) -> Vec<u8> {
 
 fn unpadded(mut data: Vec<u8>) -> Option<Vec<u8>> {
     let padding = usize::from(*data.last()?);
-    let whole = data.len() % BLOCK == 0 && (1..=BLOCK).contains(&padding);
+    let whole = data.len().is_multiple_of(BLOCK) && (1..=BLOCK).contains(&padding);
     data.truncate(whole.then(|| data.len() - padding)?);
     Some(data)
 }

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::super::value::Value;
 
 /// Values inside values; deeper ones are refused.
 const DEPTH_MAX: usize = 32;
-/// Values in all. Every one takes a byte at least, so the message bounds them too.
+/// Values in all, and fields that classes name. Every one takes a byte at least, so the message bounds them too.
 const VALUES_MAX: usize = 100_000;
 
 type Decoded<T> = Result<T, &'static str>;
@@ -26,7 +26,7 @@ pub(in crate::builtin) fn decode(bytes: &[u8]) -> Decoded<Value> {
 struct In<'b> {
     rest: &'b [u8],
     /// The fields of each class defined so far.
-    classes: Vec<Vec<String>>,
+    classes: Vec<Rc<[String]>>,
     values: usize,
 }
 
@@ -43,11 +43,16 @@ impl In<'_> {
         Ok(*first)
     }
 
-    fn value(&mut self, depth: usize) -> Decoded<Value> {
+    fn count(&mut self, depth: usize) -> Decoded<()> {
         self.values += 1;
-        if depth > DEPTH_MAX || self.values > VALUES_MAX {
-            return Err("it is too deep or too large");
+        match depth > DEPTH_MAX || self.values > VALUES_MAX {
+            true => Err("it is too deep or too large"),
+            false => Ok(()),
         }
+    }
+
+    fn value(&mut self, depth: usize) -> Decoded<Value> {
+        self.count(depth)?;
         let code = self.byte()?;
         self.value_of(code, depth)
     }
@@ -190,10 +195,11 @@ impl In<'_> {
         let len = self.number(code)?;
         let mut fields = Vec::new();
         for _ in 0..len {
+            self.count(0)?;
             let code = self.byte()?;
             fields.push(self.text(code)?);
         }
-        self.classes.push(fields);
+        self.classes.push(fields.into());
         Ok(())
     }
 
@@ -201,8 +207,8 @@ impl In<'_> {
         let class = usize::try_from(class).ok();
         let fields = class.and_then(|class| self.classes.get(class)).cloned();
         let mut entries = BTreeMap::new();
-        for field in fields.ok_or("an object is of no class")? {
-            entries.insert(field, self.value(depth + 1)?);
+        for field in &*fields.ok_or("an object is of no class")? {
+            entries.insert(field.clone(), self.value(depth + 1)?);
         }
         Ok(Value::Map(entries))
     }

@@ -157,6 +157,15 @@ fn long_texts_go_in_chunks() {
     assert_eq!(decode(&bytes), Ok(text.into()));
 }
 
+/// A class names fields in a byte each, and every object has them all.
+#[test]
+fn fields_of_classes_count_as_values() {
+    let mut bytes = b"C\x01cI".to_vec();
+    bytes.extend(200_000_i32.to_be_bytes());
+    bytes.extend([0; 200_000]);
+    assert_eq!(decode(&bytes), Err("it is too deep or too large"));
+}
+
 #[test]
 fn every_fault_is_reached() {
     for (bytes, fault) in [

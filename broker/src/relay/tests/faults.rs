@@ -378,6 +378,26 @@ fn what_is_held_is_bounded() {
     });
 }
 
+/// Frames without a byte of their own are not free.
+#[test]
+fn empty_fragments_of_a_held_request_weigh() {
+    run(async {
+        let world = World::with(|limits| limits.held_bytes = 2000);
+        let (world, _plugins, _echo, mut caller) = troubled_in(world, &delay(900)).await;
+        let metadata = to(ROUTE);
+        let mut first = request(Interaction::Stream, 1, &metadata);
+        first.follows = true;
+        caller.request(1, first).await;
+        for _ in 0..2000 / 64 + 1 {
+            caller.payload(1, "FN", b"").await;
+        }
+        let refused = "error REJECTED (0x202) RST-910432: more requests are held than \
+                       limits.held-requests and limits.held-bytes allow";
+        assert_eq!(caller.sees().await, seen(1, refused));
+        assert_eq!(world.plane.holding.held(), (0, 0));
+    });
+}
+
 #[test]
 fn a_lost_caller_leaves_nothing_held() {
     run(async {
