@@ -28,11 +28,14 @@ fn said(output: &Output) -> String {
 }
 
 /// A new folder; what it is built with is what the repository's own plugins were built with, so that no registry is asked.
-fn begun(folder: &Path, hook: &str) -> String {
-    let dir = folder.join(hook);
+///
+/// It is built where those are, so its name has to be one that nobody else has: the last one built under a name is the one
+/// that is found, and the broker embeds what it finds.
+fn begun(folder: &Path, name: &str, hook: &str) -> String {
+    let dir = folder.join(name);
     let path = dir.to_str().expect("text").to_owned();
     let sdk = format!("{ROOT}/plugin-sdk");
-    let new = plugin(&["new", hook, "--hook", hook, "--path", &path, "--sdk", &sdk]);
+    let new = plugin(&["new", name, "--hook", hook, "--path", &path, "--sdk", &sdk]);
     assert!(new.status.success(), "{}", said(&new));
     fs::copy(format!("{ROOT}/plugins/Cargo.lock"), dir.join("Cargo.lock")).expect("a lock file");
     path
@@ -62,7 +65,7 @@ fn every_new_rust_plugin_builds_and_passes_its_cases_at_once() {
         "metrics-collector",
         "events",
     ] {
-        let path = begun(folder.path(), hook);
+        let path = begun(folder.path(), &format!("new-{hook}"), hook);
         let tested = plugin(&["test", &path, "--target-dir", &target, "--json"]);
         if !can_build(&tested) {
             return;
@@ -191,7 +194,7 @@ fn a_setting_that_does_not_fit_is_told_with_its_line() {
 #[test]
 fn dev_builds_tests_and_loads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = begun(folder.path(), "routing-filter");
+    let path = begun(folder.path(), "dev-filter", "routing-filter");
     let target = format!("{ROOT}/plugins/target");
     let built = plugin(&["build", &path, "--target-dir", &target, "--json"]);
     if !can_build(&built) {
