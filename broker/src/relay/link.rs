@@ -57,11 +57,11 @@ use crate::{directory::Instance, identity::Principal};
 const FRAMES_PER_TURN: usize = 128;
 /// What every other link of the thread may have to wait for, once on the way to a responder and once on the
 /// way back.
-const TURN_MAX: Duration = Duration::from_micros(50);
+const TURN_MAX: Duration = Duration::from_micros(25);
 /// Frames, and bytes, between two looks at the clock.
 const FRAMES_PER_LOOK: usize = 8;
 const BYTES_PER_LOOK: u64 = 32 * 1024;
-const BYTES_PER_TURN: usize = 64 * 1024;
+const BYTES_PER_TURN: usize = 32 * 1024;
 /// More is not handed to the socket's writer before it has taken what it has.
 pub(super) const WRITER_MAX: usize = 64 * 1024;
 
@@ -331,7 +331,7 @@ impl Link {
                 self.answer_ping(&data);
             }
             let mut items = std::mem::take(&mut self.items);
-            self.me.outbox.take(WRITER_MAX, &mut items, cx.waker());
+            self.me.outbox.take(BYTES_PER_TURN, &mut items, cx.waker());
             let none = items.is_empty();
             let before = self.counts.bytes_out;
             items.drain(..).for_each(|item| self.on_item(item));
