@@ -41,4 +41,5 @@ pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
 pub use operators::{Operators, Role, SameToken};
 pub use plugins::{PluginDeed, PluginLoad};
+pub(crate) use token::write_private;
 pub use token::{Token, TokenError};

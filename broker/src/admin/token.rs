@@ -89,7 +89,7 @@ impl Token {
     fn create(path: &Path) -> Result<Self, TokenError> {
         let token =
             random().map_err(|error| unusable(path, &error, "check the system's random source"))?;
-        write_new(path, &token).map_err(|error| {
+        write_private(path, &format!("{token}\n")).map_err(|error| {
             unusable(
                 path,
                 &error,
@@ -115,8 +115,9 @@ fn random() -> io::Result<String> {
     }))
 }
 
-/// Whole or not at all: another process that starts at the same moment never reads half a token.
-fn write_new(path: &Path, token: &str) -> io::Result<()> {
+/// Writes what nobody else may read, whole or not at all: another process that looks at the same moment never reads half
+/// of it.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
             .recursive(true)
@@ -130,7 +131,7 @@ fn write_new(path: &Path, token: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&draft)?;
-    file.write_all(format!("{token}\n").as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)
 }

@@ -9,16 +9,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{admin::Token, config::HostPort};
+use crate::{
+    admin::{Token, write_private},
+    config::HostPort,
+};
 
 use super::exit::Failure;
 
@@ -102,25 +103,6 @@ impl ContextFile {
             Failure::failed(format!("{path} cannot be written: {error}"))
         })
     }
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&draft);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
 }
 
 impl Contexts {

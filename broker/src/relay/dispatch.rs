@@ -9,7 +9,7 @@ use std::{
 use arc_swap::Guard;
 use bytes::Bytes;
 use jackfield_rsocket::{
-    metadata::{self, RoutingEntries, Scan, Service},
+    metadata::{self, RoutingEntries, Scan},
     wire::{Interaction, Payload, Request, StreamId},
 };
 
@@ -269,7 +269,7 @@ impl Link {
                 let whole = route.whole();
                 let first = directory.find(&route.key());
                 by_name = first.is_some();
-                match first.or_else(|| self.unpublished(&route)) {
+                match first {
                     Some(slot) => (Name::of(&route), slot),
                     None if let Some(slot) = directory.find(&whole.key()) => {
                         (Name::of(&whole), slot)
@@ -316,17 +316,6 @@ impl Link {
             verdict: std::cell::OnceCell::new(),
             rewrites: std::cell::RefCell::default(),
         })
-    }
-
-    /// What one application answers without having published it: parts of the broker may ask it for that by its uuid.
-    fn unpublished(&self, route: &metadata::Route<'_>) -> Option<Arc<Slot<Arc<Handle>>>> {
-        let uuid = route.endpoint.strip_prefix("uuid:")?;
-        if !self.me.principal.is_broker() {
-            return None;
-        }
-        let instance = self.plane.directory.instance(uuid)?;
-        let service = Service::new(route.group, route.service, route.version).ok()?;
-        Some(Arc::new(Slot::apart(&service, &instance)))
     }
 
     /// `change` is what a plugin made of the route to get there.
