@@ -60,8 +60,9 @@ fn a_responder_of_the_library_is_told_the_encoding() {
     });
 }
 
-/// Calls as other tools write them: rsc sends text routing and nothing else; the JetBrains client puts its query
-/// parameters into tags; the Java library leads with the binary form.
+/// Calls as other tools write them, from descriptions of their bytes (of rsc there is a recording: `recorded.rs`): text
+/// routing and nothing else; the JetBrains client puts its query parameters into tags; the Java library leads with the
+/// binary form.
 #[test]
 fn calls_as_the_tools_of_others_write_them() {
     run(async {
