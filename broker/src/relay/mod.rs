@@ -293,9 +293,9 @@ impl Relay {
     pub async fn drain(&self, grace: Duration) -> usize {
         let chains = &self.plane.chains;
         let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
-        chains.tell(|| Happening::DrainBegan { seconds });
+        chains.tell(Happening::DrainBegan { seconds });
         let cut = self.plane.links.drain(grace).await;
-        chains.tell(|| Happening::DrainEnded);
+        chains.tell(Happening::DrainEnded);
         cut
     }
 }
