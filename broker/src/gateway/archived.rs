@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     routing::get,
 };
-use jackfield_rsocket::{endpoint::Message, metadata::Service, net::Uri};
+use jackfield_rsocket::{metadata::Service, net::Uri};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     directory::{AppView, ServiceView},
     identity::Principal,
+    relay::Asker,
 };
 
 type Seen<T> = Result<Json<T>, Fault>;
@@ -96,23 +97,24 @@ async fn definition(
     mut headers: HeaderMap,
 ) -> Seen<Value> {
     let who = eyes(&desk, &headers, remote).await?;
-    let auth = credentials(&headers)?;
-    let found = desk.services(&who).into_iter();
-    let mut found = found.filter(|service| service.service == name);
+    let _busy = desk.enter()?;
+    let services = desk.services(&who);
+    let serves = |name: &str| {
+        let mut found = services.iter().filter(|service| service.service == name);
+        found.find_map(|service| service.instances.first())
+    };
     let unknown = || Fault::not_found(&format!("RST-900404: service not found: {name}"));
-    let instance = found.find_map(|service| service.instances.into_iter().next());
-    let endpoint = format!("uuid:{}", instance.ok_or_else(unknown)?);
-    let endpoint = endpoint.parse().map_err(Fault::bad)?;
+    let instance = serves(&name).ok_or_else(unknown)?;
     headers.clear();
-    headers.insert("x-endpoint", endpoint);
     let named = Named {
         service: INTROSPECTION,
         method: "findServiceByFullName",
         query: "",
     };
-    let question = Question::read(named, &headers)?;
-    let request = Message::new(json!([name]).to_string()).with_metadata(question.metadata);
-    let requester = desk.callers.requester(auth.as_deref(), who).await?;
+    let header = Question::read(named, &headers)?.metadata;
+    let request = Asker::request(instance, &header, json!([name]).to_string());
+    let requester = desk.asker.requester().await;
+    let requester = requester.map_err(|error| Fault::full(&error.to_string()))?;
     let reply = timeout(TIMEOUT, requester.request_response(request)).await;
     let reply = reply.map_err(|_| Fault::late())??;
     serde_json::from_slice(&reply.data)

@@ -36,6 +36,7 @@
 
 mod accept;
 mod access;
+mod asker;
 mod assembly;
 mod bucket;
 mod control;
@@ -99,7 +100,8 @@ use tokio::{
     task::LocalSet,
 };
 
-pub use direct::{DIRECT, LAST_METRICS, direct_metadata};
+pub use asker::Asker;
+pub use direct::LAST_METRICS;
 pub use dress::Caller;
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
