@@ -50,6 +50,7 @@ mod errand;
 mod events;
 mod faults;
 mod handle;
+mod happenings;
 mod holding;
 mod inbound;
 mod introduction;
@@ -77,7 +78,7 @@ mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
-mod tidings;
+
 mod verdict;
 mod vouching;
 mod waiting;

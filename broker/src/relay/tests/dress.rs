@@ -70,7 +70,7 @@ fn a_responder_of_the_library_is_told_the_encoding_of_what_another_did_not_take(
         let mut sdk = world.app(SDK, services).await;
         let metadata = to("a.A.m");
         let busy = request(Interaction::Response, 0, &metadata);
-        caller.request(1, busy.clone()).await;
+        caller.request(1, busy).await;
         delivered(&mut sdk).await;
         // It has nothing to do, so it is picked next; and is leaving.
         let mut plain = world.app(r#"{"name":"plain"}"#, services).await;
