@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::{
     fault::Fault,
     question::{Named, Question, credentials},
-    routes::Desk,
+    routes::{Busy, Desk},
 };
 use crate::{
     directory::{AppView, ServiceView},
@@ -42,14 +42,15 @@ pub(super) fn routes(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
         .route("/ops/brokers", get(brokers))
 }
 
-/// Who looks.
+/// Who looks, and a place among the calls that are being made: a plugin may have to be asked who it is.
 async fn eyes(
     desk: &Desk,
     headers: &HeaderMap,
     remote: SocketAddr,
-) -> Result<Arc<Principal>, Fault> {
+) -> Result<(Arc<Principal>, Busy), Fault> {
+    let busy = desk.enter()?;
     let auth = credentials(headers)?;
-    desk.admit(auth.as_deref(), remote).await
+    Ok((desk.admit(auth.as_deref(), remote).await?, busy))
 }
 
 /// `[{ip, uuid, startedAt}]`, the last in milliseconds since 1970.
@@ -59,7 +60,7 @@ async fn app(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let apps = desk.apps(&who).into_iter().filter(|app| app.name == name);
     let shown =
         |app: AppView| json!({ "ip": app.ip, "uuid": app.uuid, "startedAt": app.connected_at_ms });
@@ -73,7 +74,7 @@ async fn service(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let mut services = desk.services(&who);
     services.retain(|service| service.service == name);
     let shown = |service: ServiceView| {
@@ -96,8 +97,7 @@ async fn definition(
     Path(name): Path<String>,
     mut headers: HeaderMap,
 ) -> Seen<Value> {
-    let who = eyes(&desk, &headers, remote).await?;
-    let _busy = desk.enter()?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let services = desk.services(&who);
     let serves = |name: &str| {
         let mut found = services.iter().filter(|service| service.service == name);
@@ -128,7 +128,7 @@ async fn services(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let shown = |service: ServiceView| {
         json!({
             "group": service.group, "service": service.service, "version": service.version,
@@ -144,7 +144,7 @@ async fn connections(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<BTreeMap<String, Vec<String>>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let mut connections = BTreeMap::<String, Vec<String>>::new();
     for app in desk.apps(&who) {
         connections.entry(app.name).or_default().push(app.ip);
@@ -157,7 +157,7 @@ async fn brokers(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    eyes(&desk, &headers, remote).await?;
+    let _looks = eyes(&desk, &headers, remote).await?;
     Ok(Json(
         { (desk.brokers)().into_iter() }
             .filter_map(|uri| broker(&uri))
