@@ -36,6 +36,7 @@
 
 mod accept;
 mod access;
+mod asker;
 mod assembly;
 mod bucket;
 mod control;
@@ -49,6 +50,7 @@ mod errand;
 mod events;
 mod faults;
 mod handle;
+mod happenings;
 mod holding;
 mod inbound;
 mod introduction;
@@ -76,7 +78,7 @@ mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
-mod tidings;
+
 mod verdict;
 mod vouching;
 mod waiting;
@@ -99,7 +101,8 @@ use tokio::{
     task::LocalSet,
 };
 
-pub use direct::{DIRECT, LAST_METRICS, direct_metadata};
+pub use asker::Asker;
+pub use direct::LAST_METRICS;
 pub use dress::Caller;
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
