@@ -42,7 +42,7 @@ pub use audit::Audit;
 pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
 pub use operators::{Operators, Role, SameToken};
-pub use plugins::{PluginDeed, PluginLoad};
+pub use plugins::{DEED_TIMEOUT, PluginDeed, PluginLoad};
 pub use push::{Audience, Pushed};
 pub(crate) use token::write_private;
 pub use token::{Token, TokenError};

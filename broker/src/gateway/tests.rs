@@ -466,6 +466,23 @@ async fn what_is_beyond_the_bounds_is_refused_and_leaves_room() {
     assert_eq!(seen.status, 200, "what was held has been given back");
 }
 
+#[tokio::test]
+async fn answers_take_of_the_same_memory_before_they_are_whole() {
+    let world = World::with(
+        |config| config.memory = 1 << 10,
+        identity::Config::default(),
+    );
+    let answers = Responder::new().response(async |request: Message| {
+        let size: usize = std::str::from_utf8(&request.data).unwrap().parse().unwrap();
+        Ok(Message::new("x".repeat(size)))
+    });
+    let _app = world.serve(answers).await;
+    for (size, status) in [("1000", 200), ("1025", 503), ("1024", 200)] {
+        let seen = world.send(FIND, &[], size).await;
+        assert_eq!(seen.status, status, "{size}");
+    }
+}
+
 /// A broker that asks for tokens, and who makes them.
 /// The rules as they hold for HTTP: who, and what comes of it.
 #[tokio::test]
@@ -583,12 +600,12 @@ async fn the_archived_brokers_tools_find_what_they_read() {
     app.ip = Some("10.0.0.1".into());
     let mut options = ConnectOptions::new();
     options.app = Some(app);
-    let options = options
-        .publish("g!shop.Items:2")
-        .unwrap()
-        .publish(archived::INTROSPECTION)
-        .unwrap();
+    let options = options.publish("g!shop.Items:2").unwrap();
     let answers = Responder::new().response(async |request: Message| {
+        let metadata = request.metadata.unwrap();
+        let tags = Composite::new(&metadata).find_mime(Mime::ROUTING).unwrap();
+        let route = format!("{}.findServiceByFullName", archived::INTROSPECTION);
+        assert!(tags.unwrap().content.ends_with(route.as_bytes()));
         let data: Value = serde_json::from_slice(&request.data).unwrap();
         Ok(Message::new(json!({ "serviceName": data[0] }).to_string()))
     });

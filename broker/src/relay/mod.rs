@@ -36,6 +36,7 @@
 
 mod accept;
 mod access;
+mod asker;
 mod assembly;
 mod bucket;
 mod control;
@@ -49,6 +50,7 @@ mod errand;
 mod events;
 mod faults;
 mod handle;
+mod happenings;
 mod holding;
 mod inbound;
 mod introduction;
@@ -78,7 +80,7 @@ mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
-mod tidings;
+
 mod verdict;
 mod vouching;
 mod waiting;
@@ -101,7 +103,8 @@ use tokio::{
     task::LocalSet,
 };
 
-pub use direct::{DIRECT, LAST_METRICS, direct_metadata};
+pub use asker::Asker;
+pub use direct::LAST_METRICS;
 pub use dress::Caller;
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
@@ -295,9 +298,9 @@ impl Relay {
     pub async fn drain(&self, grace: Duration) -> usize {
         let chains = &self.plane.chains;
         let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
-        chains.tell(|| Happening::DrainBegan { seconds });
+        chains.tell(Happening::DrainBegan { seconds });
         let cut = self.plane.links.drain(grace).await;
-        chains.tell(|| Happening::DrainEnded);
+        chains.tell(Happening::DrainEnded);
         cut
     }
 }

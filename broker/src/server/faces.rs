@@ -193,7 +193,7 @@ fn subject(to: &Audience) -> String {
 }
 
 fn tell_deed(chains: &Chains, who: &str, what: &str, subject: &str, done: bool) {
-    chains.tell(|| Happening::OperatorActed {
+    chains.tell(Happening::OperatorActed {
         who: who.to_owned(),
         what: what.to_owned(),
         subject: subject.to_owned(),
