@@ -25,7 +25,7 @@ use super::{
         Operator,
         Role::{Operate, Read},
     },
-    plugins,
+    plugins, push,
     reply::Refusal,
     route::{Route, Routes},
     scrapes,
@@ -119,6 +119,7 @@ pub(super) fn routes() -> Routes {
         ),
     ];
     routes.push(calls::route());
+    routes.push(push::route());
     routes.extend(plugins::routes());
     routes.extend(events::routes());
     routes.extend(scrapes::routes());

@@ -70,6 +70,8 @@ mod random;
 mod refusal;
 mod resume;
 mod rewrite;
+#[cfg(test)]
+pub(crate) mod rooms;
 mod routes;
 mod routing;
 mod sessions;

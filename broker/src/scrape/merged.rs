@@ -1,7 +1,7 @@
 //! One page for all applications, for those who cannot use discovery.
 
 use super::{
-    exposition::{Limits, Merged, Rules, clean},
+    exposition::{Limits, Merged, Rules, clean, clean_shared},
     held::Outcome,
 };
 use crate::directory::AppView;
@@ -26,7 +26,7 @@ pub(super) fn merge<'a>(
             ..Rules::default()
         };
         let page = outcome.ok().and_then(|scraped| {
-            let mut page = clean(&scraped.page, &rules).ok()?;
+            let mut page = clean_shared(&scraped.page, &rules).ok()?;
             page.families
                 .retain(|family| !family.name.starts_with(OURS));
             let size = page.render().len();

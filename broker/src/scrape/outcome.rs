@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::exposition::{Finding, Limits, Page, Rules, clean};
+use super::exposition::{Finding, Limits, Page, Rules, clean_shared};
 
 /// A page that may be handed on.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Page {
     pub(super) fn finish(mut self) -> Scraped {
         let findings = std::mem::take(&mut self.findings);
         Scraped {
-            page: self.render().into(),
+            page: self.text(),
             series: self.series,
             took: Duration::ZERO,
             findings,
@@ -39,7 +39,7 @@ impl Scraped {
         };
         let mut findings = self.findings.clone();
         // It has passed before.
-        if let Ok(mut page) = clean(&self.page, &rules) {
+        if let Ok(mut page) = clean_shared(&self.page, &rules) {
             page.lint();
             findings.append(&mut page.findings);
         }

@@ -20,7 +20,7 @@ use super::{
     Config, Scraped, Target, Unscraped, Why,
     asking::Asking,
     collectors::{Collectors, Way, failed},
-    exposition::{Page, Rules, clean},
+    exposition::{Page, Rules, clean_shared},
     hearing,
     held::{Flight, Held, Outcome},
     last::LastWords,
@@ -344,7 +344,7 @@ impl Desk {
                 open,
                 ..Rules::default()
             };
-            clean(&text, &rules)
+            clean_shared(&text, &rules)
         };
         let read = match large {
             true => tokio::task::spawn_blocking(read)

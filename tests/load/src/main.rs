@@ -59,6 +59,7 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --connect URI [--route R]
   register how long a broker takes to know many services, and what they cost it in memory
            --connect URI  --connections N (1000)  --services N (100, of each)  --watch PID
+           --hold SECONDS (0)   stay that long, for somebody to measure what it does to others; 60 at most
   gate     the speed gate, see docs/speed-gate.md
            --broker PATH  --rounds N (9)  --seconds S (1.5)  --only serial|callers|window
            --json
@@ -410,8 +411,12 @@ fn register(mut args: Args) -> io::Result<bool> {
         services: args.or("services", 100)?,
         watch: args.numbers("watch")?.first().copied(),
     };
+    let hold: u64 = args.or("hold", 0)?;
     args.finish()?;
-    println!("{}", registering.run()?.json());
+    let registered = registering.run()?;
+    println!("{}", registered.json());
+    // Longer, and the broker would take them for dead.
+    thread::sleep(Duration::from_secs(hold.min(60)));
     Ok(true)
 }
 

@@ -82,8 +82,9 @@ fn a_responder_of_the_library_is_told_the_encoding_of_what_another_did_not_take(
     });
 }
 
-/// Calls as other tools write them: rsc sends text routing and nothing else; the JetBrains client puts its query
-/// parameters into tags; the Java library leads with the binary form.
+/// Calls as other tools write them, from descriptions of their bytes (of rsc there is a recording: `recorded.rs`): text
+/// routing and nothing else; the JetBrains client puts its query parameters into tags; the Java library leads with the
+/// binary form.
 #[test]
 fn calls_as_the_tools_of_others_write_them() {
     run(async {

@@ -24,7 +24,7 @@ impl Family {
         let help = change.help.as_ref().map(|help| help.replace('\n', "\\n"));
         self.write_head(name, help.as_ref().or(self.help.as_ref()), text);
         if change.name.is_none() && change.labels.is_empty() {
-            text.extend_from_slice(&self.body);
+            self.body.write(text);
             return;
         }
         let rules = Rules {
@@ -32,9 +32,11 @@ impl Family {
             ..Rules::default()
         };
         let (mut labels, mut pairs) = (Vec::new(), Vec::new());
-        for line in String::from_utf8_lossy(&self.body).split_terminator('\n') {
+        let mut body = Vec::with_capacity(self.body.len());
+        self.body.write(&mut body);
+        for line in String::from_utf8_lossy(&body).split_terminator('\n') {
             // It was written by this room.
-            let Ok(Line::Sample(sample)) = line::parse(line, &mut labels) else {
+            let Ok(Line::Sample(sample)) = line::parse(line, &mut labels, "") else {
                 continue;
             };
             let mut own = std::mem::take(&mut pairs);

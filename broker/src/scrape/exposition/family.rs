@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
 use super::{Limits, Page, Refused};
 
 /// What a metric is.
@@ -35,9 +38,60 @@ pub struct Family {
     /// As it is written, with its escapes.
     pub help: Option<String>,
     /// The lines of its samples.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Lines,
     pub series: usize,
 }
+
+/// Whole lines, with their ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    /// The first ones, if they stand like that in what was read: shared, not copied.
+    lead: Bytes,
+    more: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn len(&self) -> usize {
+        self.lead.len() + self.more.len()
+    }
+
+    /// Those of somebody else.
+    pub(super) fn add(&mut self, lines: Bytes) {
+        match self.len() {
+            0 => self.lead = lines,
+            _ => self.more.extend_from_slice(&lines),
+        }
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.add(other.lead);
+        self.more.extend_from_slice(&other.more);
+    }
+
+    /// To be written behind what is there.
+    pub(super) const fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.more
+    }
+
+    pub(super) fn write(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(&self.lead);
+        text.extend_from_slice(&self.more);
+    }
+
+    /// What is behind them, in a text that begins with them.
+    fn strip_from<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        text.strip_prefix(&*self.lead)?.strip_prefix(&*self.more)
+    }
+}
+
+impl PartialEq for Lines {
+    fn eq(&self, other: &Self) -> bool {
+        let both = |lines: &Self| [&*lines.lead, &*lines.more].concat();
+        both(self) == both(other)
+    }
+}
+
+impl Eq for Lines {}
 
 impl Family {
     pub(super) fn size(&self) -> usize {
@@ -47,16 +101,25 @@ impl Family {
 
     pub(super) fn write(&self, text: &mut Vec<u8>) {
         self.write_head(&self.name, self.help.as_ref(), text);
-        text.extend_from_slice(&self.body);
+        self.body.write(text);
+    }
+
+    /// What is behind the family, in a text that begins with it as it would be written. `head` is scratch.
+    pub(super) fn strip_from<'t>(&self, text: &'t [u8], head: &mut Vec<u8>) -> Option<&'t [u8]> {
+        head.clear();
+        self.write_head(&self.name, self.help.as_ref(), head);
+        self.body.strip_from(text.strip_prefix(&**head)?)
     }
 
     pub(super) fn write_head(&self, name: &str, help: Option<&String>, text: &mut Vec<u8>) {
+        let mut line = |parts: [&str; 5]| {
+            { parts.iter() }.for_each(|part| text.extend_from_slice(part.as_bytes()));
+        };
         if let Some(help) = help {
-            text.extend_from_slice(format!("# HELP {name} {help}\n").as_bytes());
+            line(["# HELP ", name, " ", help, "\n"]);
         }
         if let Some(kind) = self.kind {
-            let kind = kind.as_str();
-            text.extend_from_slice(format!("# TYPE {name} {kind}\n").as_bytes());
+            line(["# TYPE ", name, " ", kind.as_str(), "\n"]);
         }
     }
 }
@@ -132,10 +195,8 @@ const SUFFIXES: [&str; 9] = [
 /// All families of a page that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Families {
-    declared: HashMap<String, Declared>,
-    index: HashMap<String, usize>,
-    /// The family of the name that was looked up last: the next line mostly has the same.
-    last: Option<(String, usize)>,
+    declared: HashMap<String, Declared, RandomState>,
+    index: HashMap<String, usize, RandomState>,
 }
 
 impl Families {
@@ -198,7 +259,6 @@ impl Families {
             }),
             None => declared.kind = Some(said),
         }
-        self.last = None;
         Ok(())
     }
 
@@ -235,24 +295,10 @@ impl Families {
         line: usize,
         name: &str,
     ) -> Result<usize, Refused> {
-        if let Some((last, at)) = &self.last
-            && last == name
-        {
-            return Ok(*at);
+        match self.index.get(name) {
+            Some(at) => Ok(*at),
+            None => self.make(page, limits, line, name),
         }
-        let found = match self.index.get(name) {
-            Some(at) => *at,
-            None => self.make(page, limits, line, name)?,
-        };
-        match &mut self.last {
-            Some((last, at)) => {
-                last.clear();
-                last.push_str(name);
-                *at = found;
-            }
-            None => self.last = Some((name.to_owned(), found)),
-        }
-        Ok(found)
     }
 
     fn make(
@@ -274,7 +320,7 @@ impl Families {
             name: family.to_owned(),
             kind,
             help,
-            body: Vec::new(),
+            body: Lines::default(),
             series: 0,
         });
         let at = page.families.len() - 1;
@@ -312,7 +358,7 @@ const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 /// A family named like part of a histogram or summary comes before that: behind it, readers would take it for the
 /// part, and its TYPE for a second one.
 pub(super) fn parts_first(families: Vec<Family>) -> Vec<Family> {
-    let wholes: HashMap<&str, usize> = families
+    let wholes: HashMap<&str, usize, RandomState> = families
         .iter()
         .enumerate()
         .filter(|(_, family)| matches!(family.kind, Some(Kind::Histogram | Kind::Summary)))

@@ -23,6 +23,7 @@ pub fn check(text: &[u8]) {
         return;
     };
     let written = page.render();
+    assert_eq!(page.is_as_it_was(), written == text, "{}", shown(&written));
     let again = reread(&written, &rules);
     assert_eq!(
         shown(&again.render()),

@@ -93,15 +93,18 @@ fn escaped(text: &str) -> String {
     fixed
 }
 
-/// The same for any order of the labels.
-pub(super) fn series_hash<'l>(
-    state: &RandomState,
-    name: &str,
-    labels: impl Iterator<Item = (&'l str, &'l str)>,
-) -> u64 {
-    labels.fold(state.hash_one(name), |sum, label| {
-        sum.wrapping_add(state.hash_one(label))
-    })
+/// The hash of a series beyond that of its name; the same for any order of the labels.
+///
+/// Each label is hashed as it is written: `name="value"`.
+pub(super) fn labels_hash<'l>(state: &RandomState, written: impl Iterator<Item = &'l [u8]>) -> u64 {
+    written.fold(0_u64, |sum, label| sum.wrapping_add(state.hash_one(label)))
+}
+
+/// The labels of a line that is left as it is.
+pub(super) fn written<'t>(sample: &Sample<'t>, labels: &[Label]) -> impl Iterator<Item = &'t [u8]> {
+    let text = sample.labels.as_bytes();
+    let span = move |label: &Label| &text[label.name.start..label.value.end + 1];
+    labels.iter().map(span)
 }
 
 /// One line of a page.
@@ -117,10 +120,12 @@ pub(super) fn write_sample(
     if !pairs.is_empty() || !rules.add.is_empty() {
         let mut before = b'{';
         for (name, value) in rules.add {
-            write_pair(body, &mut before, name, &quote(value));
+            body.push(std::mem::replace(&mut before, b','));
+            write_pair(body, name, &quote(value));
         }
         for (name, value) in pairs {
-            write_pair(body, &mut before, name, value);
+            body.push(std::mem::replace(&mut before, b','));
+            write_pair(body, name, value);
         }
         body.push(b'}');
     }
@@ -132,9 +137,8 @@ pub(super) fn write_sample(
     body.push(b'\n');
 }
 
-fn write_pair(body: &mut Vec<u8>, before: &mut u8, name: &str, value: &str) {
-    body.push(*before);
-    *before = b',';
+/// One label of it.
+pub(super) fn write_pair(body: &mut Vec<u8>, name: &str, value: &str) {
     body.extend_from_slice(name.as_bytes());
     body.extend_from_slice(b"=\"");
     body.extend_from_slice(value.as_bytes());

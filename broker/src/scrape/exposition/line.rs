@@ -41,12 +41,17 @@ pub(super) struct Label {
     pub(super) clean: bool,
 }
 
-pub(super) fn parse<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Line<'t>, String> {
+/// `before` is the name on the line before: what begins with it again needs no second look.
+pub(super) fn parse<'t>(
+    line: &'t str,
+    labels: &mut Vec<Label>,
+    before: &str,
+) -> Result<Line<'t>, String> {
     let line = trimmed(line);
     match line.as_bytes().first() {
         None => Ok(Line::Empty),
         Some(b'#') => comment(&line[1..]),
-        Some(_) => sample(line, labels).map(Line::Sample),
+        Some(_) => sample(line, labels, before).map(Line::Sample),
     }
 }
 
@@ -87,15 +92,27 @@ fn comment(text: &str) -> Result<Line<'_>, String> {
 
 /// The first word, and what is behind the blanks that follow it.
 fn token(text: &str) -> (&str, &str) {
-    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let end = text.bytes().position(is_blank).unwrap_or(text.len());
     let (token, rest) = text.split_at(end);
-    (token, rest.trim_start_matches([' ', '\t']))
+    (token, unindented(rest))
 }
 
-fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, String> {
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn unindented(text: &str) -> &str {
+    let start = text.bytes().position(|byte| !is_blank(byte));
+    &text[start.unwrap_or(text.len())..]
+}
+
+fn sample<'t>(line: &'t str, labels: &mut Vec<Label>, before: &str) -> Result<Sample<'t>, String> {
     labels.clear();
     let bytes = line.as_bytes();
-    let (end, kinds) = name_end(bytes, 0);
+    let (end, kinds) = match bytes.strip_prefix(before.as_bytes()) {
+        Some([b'{' | b' ', ..]) if !before.is_empty() => (before.len(), WORD),
+        _ => name_end(bytes, 0),
+    };
     let (name, rest) = line.split_at(end);
     if name.is_empty() && rest.starts_with('{') {
         return Err("names in quotes are a later format; write [a-zA-Z_:][a-zA-Z0-9_:]*".into());
@@ -103,7 +120,7 @@ fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, Stri
     if kinds == 0 || bytes[0].is_ascii_digit() {
         return Err(format!("no metric name: {}", shown(line)));
     }
-    let rest = rest.trim_start_matches([' ', '\t']);
+    let rest = unindented(rest);
     let (span, rest) = match rest.strip_prefix('{') {
         Some(inside) => {
             let close = braces(inside, labels)?;
@@ -114,7 +131,7 @@ fn sample<'t>(line: &'t str, labels: &mut Vec<Label>) -> Result<Sample<'t>, Stri
         }
         None => ("", rest),
     };
-    let (value, rest) = token(rest.trim_start_matches([' ', '\t']));
+    let (value, rest) = token(unindented(rest));
     check_value(value)?;
     let (timestamp, rest) = match token(rest) {
         ("" | "#", _) => (None, rest),
@@ -201,15 +218,36 @@ fn braces(text: &str, labels: &mut Vec<Label>) -> Result<usize, String> {
 fn quoted(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut clean = true;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some((at, clean)),
-            b'\\' => {
-                clean &= matches!(bytes.get(at + 1)?, b'\\' | b'"' | b'n');
-                at += 2;
-            }
-            _ => at += 1,
+        at += plain(bytes.get(at..)?);
+        if *bytes.get(at)? == b'"' {
+            return Some((at, clean));
         }
+        clean &= matches!(bytes.get(at + 1)?, b'\\' | b'"' | b'n');
+        at += 2;
     }
+}
+
+/// How many bytes come before the next quote or backslash. Eight are looked at together: values are short, and a
+/// search that is made for long ones costs more to begin with.
+fn plain(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let found = zeros(eight ^ (b'"' as u64 * ONES)) | zeros(eight ^ (b'\\' as u64 * ONES));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter();
+    at + { rest.take_while(|byte| !matches!(byte, b'"' | b'\\')) }.count()
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The high bit of each byte that is zero, up to the first; beyond that one it may be of others too.
+const fn zeros(eight: u64) -> u64 {
+    eight.wrapping_sub(ONES) & !eight & (ONES << 7)
 }
 
 /// A number as Prometheus reads it: decimal, or one of the words for no number and for infinity.
@@ -225,9 +263,17 @@ fn check_value(text: &str) -> Result<(), String> {
 
 /// Digits and perhaps a point between them: what nearly all values are, and surely a number.
 fn is_decimal(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    text.len() < 300 && digits(whole) && digits(part)
+    let bytes = text.as_bytes();
+    let digits = |bytes: &[u8]| {
+        let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
+        end.unwrap_or(bytes.len())
+    };
+    let whole = digits(bytes);
+    let part = match bytes.get(whole) {
+        Some(b'.') => digits(&bytes[whole + 1..]) + 1,
+        _ => 0,
+    };
+    bytes.len() < 300 && whole > 0 && part != 1 && whole + part == bytes.len()
 }
 
 pub(super) fn number(text: &str) -> Option<f64> {

@@ -30,7 +30,7 @@ impl Merged {
             }
             self.series += family.series;
             held.series += family.series;
-            held.body.extend_from_slice(&family.body);
+            held.body.append(family.body);
         }
     }
 

@@ -30,13 +30,14 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use change::Change;
 pub use family::{Family, Kind};
 pub use fuzz::{check, check_lines};
 pub use merge::Merged;
-pub use pass::clean;
+pub use pass::{clean, clean_shared};
 
 /// The media type of what is written.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -140,12 +141,33 @@ pub struct Page {
     pub findings: Vec<Finding>,
     /// How many more there were.
     pub findings_left_out: usize,
+    /// What was read.
+    source: Bytes,
 }
+
+/// From this size on what was read has a buffer of its own, which may be kept.
+const SHARED_MIN: usize = 64 << 10;
 
 /// A page full of one mistake is explained by its first lines.
 pub const FINDINGS_MAX: usize = 100;
 
 impl Page {
+    /// As text 0.0.4; what was read, when that is the same and large.
+    pub fn text(&self) -> Bytes {
+        match self.source.len() >= SHARED_MIN && self.is_as_it_was() {
+            true => self.source.clone(),
+            false => self.render().into(),
+        }
+    }
+
+    fn is_as_it_was(&self) -> bool {
+        let mut head = Vec::new();
+        let rest = { self.families.iter() }.try_fold(&*self.source, |text, family| {
+            family.strip_from(text, &mut head)
+        });
+        rest.is_some_and(<[u8]>::is_empty)
+    }
+
     /// As text 0.0.4.
     pub fn render(&self) -> Vec<u8> {
         let size: usize = self.families.iter().map(Family::size).sum();

@@ -1,14 +1,20 @@
 //! The pass itself: line by line, once.
 
-use std::{collections::HashSet, str};
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    ops::Range,
+    str,
+};
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use memchr::memchr_iter;
 
 use super::{
     Family, Kind, Limits, Page, Refused, Rules,
     family::{Families, Said, parts_first},
-    labels::{Pair, series_hash, settle, spans, untouched, write_sample},
+    labels::{Pair, labels_hash, settle, spans, untouched, write_pair, write_sample, written},
     line::{self, Label, Line, Sample, number, shown},
 };
 
@@ -28,12 +34,20 @@ const OF_PROMETHEUS: [&str; 10] = [
 
 /// Reads a page, or says why it is refused.
 pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
-    let limit = rules.limits.page;
-    if text.len() > limit {
-        let size = text.len();
+    let (size, limit) = (text.len(), rules.limits.page);
+    if size > limit {
         return Err(Refused::Page { size, limit });
     }
-    let text = decoded(text)?;
+    clean_shared(&Bytes::copy_from_slice(text), rules)
+}
+
+/// The same, and what needs no change is not copied.
+pub fn clean_shared(source: &Bytes, rules: &Rules<'_>) -> Result<Page, Refused> {
+    let (size, limit) = (source.len(), rules.limits.page);
+    if size > limit {
+        return Err(Refused::Page { size, limit });
+    }
+    let text = decoded(source)?;
     let mut pass = Pass {
         rules,
         limits: &rules.limits,
@@ -41,7 +55,12 @@ pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
         page: Page::default(),
         families: Families::default(),
         // A line has some sixty bytes.
-        seen: HashSet::with_capacity_and_hasher(text.len() / 64, RandomState::default()),
+        seen: HashSet::with_capacity_and_hasher(text.len() / 64, BuildHasherDefault::default()),
+        state: RandomState::default(),
+        before: None,
+        run: Run::default(),
+        source,
+        text,
         labels: Vec::new(),
         ended: false,
         line: 0,
@@ -51,10 +70,12 @@ pub fn clean(text: &[u8], rules: &Rules<'_>) -> Result<Page, Refused> {
     let mut start = 0;
     for end in memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
         pass.line += 1;
-        pass.take(&text[start..end], &mut pairs)?;
+        pass.take(start..end, &mut pairs)?;
         start = end + 1;
     }
+    pass.flush();
     let mut page = pass.page;
+    page.source = source.clone();
     // Nothing was kept of it.
     page.families.retain(|family| family.series > 0);
     page.families = parts_first(page.families);
@@ -87,28 +108,71 @@ fn is_open_metrics(text: &str) -> bool {
     text.rsplit('\n').next().is_some_and(|last| last == "# EOF")
 }
 
-struct Pass<'r> {
+struct Pass<'r, 't> {
+    source: &'t Bytes,
+    text: &'t str,
     rules: &'r Rules<'r>,
     limits: &'r Limits,
     open: bool,
     page: Page,
     families: Families,
     /// Hashes of the series that were written.
-    seen: HashSet<u64, RandomState>,
+    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    state: RandomState,
+    /// The series before, if no TYPE came since: the next one mostly has the same name.
+    before: Option<Before<'t>>,
+    run: Run,
     labels: Vec<Label>,
     ended: bool,
     line: usize,
 }
 
-impl Pass<'_> {
-    fn take<'t>(&mut self, text: &'t str, pairs: &mut Vec<Pair<'t>>) -> Result<(), Refused> {
+#[derive(Clone, Copy)]
+struct Before<'t> {
+    name: &'t str,
+    hash: u64,
+    family: usize,
+}
+
+/// Lines of one family, one behind the other, that are left as they are: taken as one.
+#[derive(Default)]
+struct Run {
+    family: usize,
+    span: Range<usize>,
+}
+
+/// What is put in is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl<'t> Pass<'_, 't> {
+    fn take(&mut self, span: Range<usize>, pairs: &mut Vec<Pair<'t>>) -> Result<(), Refused> {
+        let text = &self.text[span.clone()];
         if text.len() > self.limits.line {
             return Err(Refused::Line {
                 line: self.line,
                 limit: self.limits.line,
             });
         }
-        let line = line::parse(text, &mut self.labels).map_err(|what| self.malformed(what))?;
+        let before = self.before.map_or("", |before| before.name);
+        let line = line::parse(text, &mut self.labels, before);
+        let line = line.map_err(|what| self.malformed(what))?;
         if self.ended && line != Line::Empty {
             return Err(self.malformed("something follows # EOF"));
         }
@@ -124,7 +188,7 @@ impl Pass<'_> {
                     .help(&mut self.page, self.limits, self.line, name, text)
             }
             Line::Type(name, kind) => self.kind(name, kind),
-            Line::Sample(sample) => self.sample(&sample, pairs),
+            Line::Sample(sample) => self.sample(&sample, span, pairs),
         }
     }
 
@@ -136,6 +200,7 @@ impl Pass<'_> {
     }
 
     fn kind(&mut self, name: &str, kind: &str) -> Result<(), Refused> {
+        self.before = None;
         let (said, guessed) = Said::parse(kind, self.open);
         if guessed {
             self.page.find(self.line, || {
@@ -146,12 +211,13 @@ impl Pass<'_> {
             .kind(&mut self.page, self.limits, self.line, name, said)
     }
 
-    fn sample<'t>(
+    fn sample(
         &mut self,
         sample: &Sample<'t>,
+        span: Range<usize>,
         pairs: &mut Vec<Pair<'t>>,
     ) -> Result<(), Refused> {
-        let (line, name) = (self.line, sample.name);
+        let line = self.line;
         if self.labels.len() > self.limits.labels {
             let limit = self.limits.labels;
             return Err(Refused::Labels { line, limit });
@@ -162,18 +228,47 @@ impl Pass<'_> {
         let timestamp = self.timestamp(sample)?;
         let labels = std::mem::take(&mut self.labels);
         let outcome = match untouched(sample, &labels, self.rules) {
-            Some(text) => self.keep(name, spans(sample, &labels), |body, _| {
-                body.extend_from_slice(text.as_bytes());
-                body.push(b'\n');
-            }),
+            Some(text) => self.copied(sample, &labels, text, span),
             None => self.settled(sample, &labels, timestamp, pairs),
         };
         self.labels = labels;
         outcome
     }
 
+    /// A sample that is written as it came.
+    fn copied(
+        &mut self,
+        sample: &Sample<'t>,
+        labels: &[Label],
+        text: &str,
+        span: Range<usize>,
+    ) -> Result<(), Refused> {
+        let hash = labels_hash(&self.state, written(sample, labels));
+        let Some(family) = self.keep(sample.name, spans(sample, labels), hash)? else {
+            return Ok(());
+        };
+        let whole = text.len() == span.len() && span.end < self.text.len();
+        if !whole {
+            self.flush();
+            let body = self.page.families[family].body.end();
+            body.extend_from_slice(text.as_bytes());
+            body.push(b'\n');
+            return Ok(());
+        }
+        if self.run.family != family || self.run.span.end != span.start {
+            self.flush();
+            self.run = Run {
+                family,
+                span: span.start..span.start,
+            };
+        }
+        // With the end of the line.
+        self.run.span.end = span.end + 1;
+        Ok(())
+    }
+
     /// A sample that is written otherwise than it came.
-    fn settled<'t>(
+    fn settled(
         &mut self,
         sample: &Sample<'t>,
         labels: &[Label],
@@ -188,45 +283,77 @@ impl Pass<'_> {
                 format!("{name} sets a label that says who was scraped: renamed to exported_")
             });
         }
+        let hash = pairs.iter().fold(0_u64, |sum, (name, value)| {
+            let mut label = Vec::with_capacity(name.len() + value.len() + 3);
+            write_pair(&mut label, name, value);
+            sum.wrapping_add(labels_hash(&self.state, [&*label].into_iter()))
+        });
         let shown = pairs.iter().map(|(name, value)| (&**name, &**value));
-        self.keep(name, shown, |body, rules| {
-            write_sample(body, name, rules, pairs, sample.value, timestamp);
-        })
+        if let Some(family) = self.keep(name, shown, hash)? {
+            self.flush();
+            let body = self.page.families[family].body.end();
+            write_sample(body, name, self.rules, pairs, sample.value, timestamp);
+        }
+        Ok(())
     }
 
-    /// Keeps a sample with these labels, unless it is not the application's to say or is there already.
+    /// The family of a sample with these labels; none when it is not the application's to say or is there already.
     fn keep<'l>(
         &mut self,
-        name: &str,
-        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
-        write: impl FnOnce(&mut Vec<u8>, &Rules<'_>),
-    ) -> Result<(), Refused> {
+        name: &'t str,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        hash: u64,
+    ) -> Result<Option<usize>, Refused> {
         let line = self.line;
-        if OF_PROMETHEUS.contains(&name) {
+        let Some(known) = self.known(name)? else {
             self.page.find(line, || {
                 format!("{name} is for Prometheus to say, and is left out")
             });
-            return Ok(());
-        }
-        let family = self.families.of(&mut self.page, self.limits, line, name)?;
-        bounds(&self.page.families[family], name, labels.clone())
+            return Ok(None);
+        };
+        bounds(&self.page.families[known.family], name, labels)
             .map_err(|what| self.malformed(what))?;
-        let series = series_hash(self.seen.hasher(), name, labels);
-        if !self.seen.insert(series) {
+        if !self.seen.insert(known.hash.wrapping_add(hash)) {
             self.page.find(line, || {
                 format!("{name} is there twice with the same labels: the first is kept")
             });
-            return Ok(());
+            return Ok(None);
         }
         if self.page.series >= self.limits.series {
             let limit = self.limits.series;
             return Err(Refused::Series { line, limit });
         }
         self.page.series += 1;
-        let family = &mut self.page.families[family];
-        family.series += 1;
-        write(&mut family.body, self.rules);
-        Ok(())
+        self.page.families[known.family].series += 1;
+        Ok(Some(known.family))
+    }
+
+    /// What is to be known of a name; none when it is for Prometheus to say.
+    fn known(&mut self, name: &'t str) -> Result<Option<Before<'t>>, Refused> {
+        if let Some(before) = self.before.filter(|before| before.name == name) {
+            return Ok(Some(before));
+        }
+        if OF_PROMETHEUS.contains(&name) {
+            return Ok(None);
+        }
+        let (limits, line) = (self.limits, self.line);
+        let family = self.families.of(&mut self.page, limits, line, name)?;
+        self.before = Some(Before {
+            name,
+            hash: self.state.hash_one(name.as_bytes()),
+            family,
+        });
+        Ok(self.before)
+    }
+
+    /// Takes what is left as it is, before something else is written.
+    fn flush(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        if run.span.is_empty() {
+            return;
+        }
+        let lines = self.source.slice(run.span);
+        self.page.families[run.family].body.add(lines);
     }
 
     /// In milliseconds; none when it is not kept. Wrong ones are refused either way.

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -372,5 +373,29 @@ proptest! {
     #[test]
     fn any_pieces_hold(choices in proptest::collection::vec(any::<u8>(), 0..120)) {
         check_lines(&choices);
+    }
+}
+
+/// What needs no change is not copied, and what does is.
+#[test]
+fn a_large_page_that_is_right_is_handed_on_as_it_is() {
+    let lines = (0..8000).map(|n| format!("a{{n=\"{n}\"}} 1\n"));
+    let right = format!("# TYPE a gauge\n{}", lines.collect::<String>());
+    let right = Bytes::from(right);
+    let page = clean_shared(&right, &Rules::default()).unwrap();
+    assert_eq!(page.text().as_ptr(), right.as_ptr());
+    for more in [
+        "a{n=\"0\"} 1\n",
+        "\n",
+        "b 1",
+        "b{} 1\n",
+        "# x\n",
+        "# HELP a x\n",
+    ] {
+        let text = Bytes::from([&right, more.as_bytes()].concat());
+        let page = clean_shared(&text, &Rules::default()).unwrap();
+        assert_ne!(page.text().as_ptr(), text.as_ptr(), "{more}");
+        assert_eq!(page.text(), page.render(), "{more}");
+        assert!(page.text().ends_with(b"\n"));
     }
 }
