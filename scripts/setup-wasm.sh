@@ -116,7 +116,9 @@ compile_std() {
   source="$(echo "$WORK"/x/usr/src/rustc-*/library)"
   [ -f "$source/sysroot/Cargo.toml" ] || die "the source of the standard library was not found in rust-web-src"
   # Debian's vendored copy misses crates that only other systems need, so Cargo's registry is asked for them.
-  RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" nice cargo "+$NAME" build \
+  # Panics name source files: not where they lie on this machine.
+  local remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$source=/rust/library"
+  RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes $remap" nice cargo "+$NAME" build \
     -q --release --locked --manifest-path "$source/sysroot/Cargo.toml" --target "$TARGET" --target-dir "$WORK/std"
   mkdir -p "$TOOLCHAIN/lib/rustlib/$TARGET/lib"
   cp "$WORK/std/$TARGET/release/deps"/lib*.rlib "$TOOLCHAIN/lib/rustlib/$TARGET/lib/"

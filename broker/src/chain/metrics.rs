@@ -7,14 +7,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jackfield_plugin_host::{Hook, Plan, PluginError, Selection, Verdict};
+use jackfield_plugin_host::Hook;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::{MetricFamily, MetricType},
 };
 
-use super::{Chain, PluginState};
+use super::{Chain, PluginState, outcome::CallOutcome};
 use crate::telemetry::{Sharded, Tally, counter_metric, family};
 
 /// Registered once per process.
@@ -206,123 +206,6 @@ impl HookMetrics {
                 .sum()
         };
         (count(&CallOutcome::ALL), count(&CallOutcome::FAILURES))
-    }
-}
-
-/// The label `outcome`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallOutcome {
-    Pass,
-    Rewrite,
-    Split,
-    Refuse,
-    Answer,
-    /// A selector had an opinion.
-    Select,
-    /// Chaos may happen.
-    Disturb,
-    /// An authenticator let somebody in.
-    Admit,
-    /// A slow hook did what it was asked for.
-    Done,
-    Trap,
-    Deadline,
-    Memory,
-    Invalid,
-    /// Not called: its circuit is open.
-    CircuitOpen,
-    /// Not called, or cut short: the chain's deadline is used up.
-    ChainDeadline,
-    /// Not called: too many calls of this slow hook wait already.
-    QueueFull,
-    /// A slow hook took too long, its wait in the queue included.
-    Timeout,
-}
-
-impl CallOutcome {
-    const ALL: [Self; 17] = [
-        Self::Pass,
-        Self::Rewrite,
-        Self::Split,
-        Self::Refuse,
-        Self::Answer,
-        Self::Select,
-        Self::Disturb,
-        Self::Admit,
-        Self::Done,
-        Self::Trap,
-        Self::Deadline,
-        Self::Memory,
-        Self::Invalid,
-        Self::CircuitOpen,
-        Self::ChainDeadline,
-        Self::QueueFull,
-        Self::Timeout,
-    ];
-    const FAILURES: [Self; 8] = [
-        Self::Trap,
-        Self::Deadline,
-        Self::Memory,
-        Self::Invalid,
-        Self::CircuitOpen,
-        Self::ChainDeadline,
-        Self::QueueFull,
-        Self::Timeout,
-    ];
-
-    pub(super) const fn of_verdict(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Pass => Self::Pass,
-            Verdict::Rewrite(_) => Self::Rewrite,
-            Verdict::Split(_) => Self::Split,
-            Verdict::Refuse(_) => Self::Refuse,
-            Verdict::Answer(_) => Self::Answer,
-        }
-    }
-
-    pub(super) const fn of_selection(selection: &Selection) -> Self {
-        match selection {
-            Selection::Any => Self::Pass,
-            _ => Self::Select,
-        }
-    }
-
-    pub(super) const fn of_plan(plan: &Plan) -> Self {
-        match plan.faults.is_empty() {
-            true => Self::Pass,
-            false => Self::Disturb,
-        }
-    }
-
-    pub(super) const fn of_error(error: &PluginError) -> Self {
-        match error {
-            PluginError::Deadline { .. } => Self::Deadline,
-            PluginError::Memory { .. } => Self::Memory,
-            PluginError::Answer(_) => Self::Invalid,
-            _ => Self::Trap,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Rewrite => "rewrite",
-            Self::Split => "split",
-            Self::Refuse => "refuse",
-            Self::Answer => "answer",
-            Self::Select => "select",
-            Self::Disturb => "disturb",
-            Self::Admit => "admit",
-            Self::Done => "done",
-            Self::Trap => "trap",
-            Self::Deadline => "deadline",
-            Self::Memory => "memory",
-            Self::Invalid => "invalid",
-            Self::CircuitOpen => "circuit_open",
-            Self::ChainDeadline => "chain_deadline",
-            Self::QueueFull => "queue_full",
-            Self::Timeout => "timeout",
-        }
     }
 }
 

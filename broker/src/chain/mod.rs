@@ -40,6 +40,7 @@ mod journal;
 mod life;
 mod loader;
 mod metrics;
+mod outcome;
 mod probe;
 mod request;
 mod signature;

@@ -27,12 +27,19 @@ pub(super) fn start(stage: &Arc<Stage>, case: Case, pause: Duration) {
 }
 
 fn probe_until_it_passes(stage: &Weak<Stage>, case: &Case, mut pause: Duration) {
+    give_way();
     while sleep_while_alive(stage, pause) {
         if stage.upgrade().is_none_or(|stage| stage.probe(case, pause)) {
             return;
         }
         pause = circuit::longer(pause);
     }
+}
+
+/// What spins in a probe must not take the data plane's core. Elsewhere it would hold for the whole process.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(19);
 }
 
 fn sleep_while_alive(stage: &Weak<Stage>, mut pause: Duration) -> bool {

@@ -10,7 +10,8 @@ use jackfield_plugin_host::{
 use super::{
     Chain, FailurePolicy,
     case::Case,
-    metrics::{CallOutcome, Metrics},
+    metrics::Metrics,
+    outcome::CallOutcome,
     slow::{
         Teller, Threads,
         hooks::{AskFor, Authenticate, Greet, Pushed, Read, Review, Tell},

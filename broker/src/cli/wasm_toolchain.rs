@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
+    path::PathBuf,
     process::Command,
 };
 
@@ -28,7 +29,8 @@ impl WasmToolchain {
             .find(Self::has_target)
     }
 
-    /// A `cargo` that builds plugins, free of what an outer build has put into the environment.
+    /// A `cargo` that builds plugins, free of what an outer build has put into the environment, and silent about where on
+    /// this machine the sources lie: panics name source files, and components travel.
     pub(crate) fn cargo(self) -> Command {
         let mut command = match self {
             Self::Active => Command::new(tool("CARGO", "cargo")),
@@ -39,6 +41,8 @@ impl WasmToolchain {
                 command.env_remove(name);
             }
         }
+        let flags = format!("target.{TARGET}.rustflags={:?}", remapped());
+        command.args(["--config", &flags]);
         command
     }
 
@@ -62,6 +66,16 @@ impl WasmToolchain {
                 .flatten()
                 .any(|file| file.file_name().to_string_lossy().starts_with("libstd"))
     }
+}
+
+/// The same for every folder, or what is built of one would be built again for the next. The last that fits wins.
+fn remapped() -> Vec<String> {
+    let home = env::home_dir();
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| Some(home.as_ref()?.join(".cargo")));
+    { [(home, "/home"), (cargo, "/cargo")].into_iter() }
+        .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
+        .collect()
 }
 
 /// What an outer Cargo says it was started as.

@@ -46,7 +46,7 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --broker PATH  --connections N (10000)  --only tcp|tls|ws  --json
   harm     what a disturbance does to the p99 of others, in interleaved pairs
            --connect URI [--route R] --disturb COMMAND, or --broker PATH [--only NAME]
-           --plugin COMPONENT: what tests/guests/hostile becomes; without it no plugin disturbs
+           --plugin COMPONENT: what tests/guests/endless becomes; without it no plugin disturbs
            --pairs N (10)  --seconds S (2)  --connections N (8)  --size BYTES (100)
            --share OF_CAPACITY (0.3)  --capacity CALLS_PER_SECOND  --json
   scrape   Prometheus reads many applications through a broker: CPU of the broker for each

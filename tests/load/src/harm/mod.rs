@@ -297,13 +297,13 @@ impl Victim {
     }
 }
 
-/// Its configuration: it never returns, and never gets well.
+/// Its configuration: it never returns, and never gets well. Whoever it is for is refused, since that is the policy of a
+/// filter.
 fn hostile(component: &Path) -> io::Result<String> {
     let component = std::path::absolute(component)?;
     let file = arg(&component)?;
     Ok(format!(
-        "[[plugin]]\nname = \"hostile\"\nfile = \"{file}\"\nmatch = \"{HOSTILE}\"\n\
-         allow = [\"log\", \"kv\", \"call\", \"http\"]\n[plugin.settings]\nmisdeed = \"loop\"\n"
+        "[[plugin]]\nname = \"hostile\"\nfile = \"{file}\"\nmatch = \"{HOSTILE}\"\n[plugin.settings]\n"
     ))
 }
 

@@ -9,6 +9,7 @@
 mod answer;
 mod engine;
 mod file;
+mod shown;
 
 use std::{
     fs,
