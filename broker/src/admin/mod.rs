@@ -15,6 +15,7 @@
 //!
 //! Looks down at: gateway (its routes), scrape, chain (the journal), directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
 
+mod accept;
 mod api;
 mod audit;
 mod calls;

@@ -38,6 +38,7 @@ mod accept;
 mod access;
 mod assembly;
 mod bucket;
+mod calls;
 mod control;
 mod deadline;
 mod departure;
@@ -77,6 +78,7 @@ mod splice;
 mod sticky;
 mod ticket;
 mod tidings;
+mod traced;
 mod verdict;
 mod vouching;
 mod waiting;
@@ -117,6 +119,7 @@ use crate::{
     chain::{Chains, Happening},
     directory::{self, Instance},
     identity::{Credentials, Identity, Principal},
+    telemetry::Exemplars,
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
@@ -257,6 +260,11 @@ impl Relay {
             .set(i64::try_from(parked).unwrap_or(i64::MAX));
         let (requests, bytes) = self.plane.holding.held();
         self.plane.metrics.held(requests, bytes);
+    }
+
+    /// Calls that somebody keeps the trace of, for the histograms that count them.
+    pub fn exemplars(&self) -> Exemplars {
+        self.plane.metrics.exemplars()
     }
 
     /// From now on this much is given up for want of memory.
