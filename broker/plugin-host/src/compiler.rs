@@ -44,12 +44,15 @@ pub struct CompileLimits {
     pub wall: Duration,
 }
 
+/// Wall time that a compilation has, unless it is told otherwise.
+pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(600);
+
 impl Default for CompileLimits {
     fn default() -> Self {
         Self {
             memory: 8 << 30,
             cpu: Duration::from_secs(180),
-            wall: Duration::from_secs(600),
+            wall: COMPILE_TIME_MAX,
         }
     }
 }

@@ -134,13 +134,16 @@ impl Instance {
             call,
             candidates: None,
         };
-        let decision = ask(&mut self.store, lent, deadline, |store, it| {
-            hook.call_on_request(store, it.service, it.handler, it.traits, it.handle)
+        let (verdict, remember) = ask(&mut self.store, lent, deadline, |store, it| {
+            let decision =
+                hook.call_on_request(store, it.service, it.handler, it.traits, it.handle)?;
+            // Here, where it is: what the guest hands over is large, and what it comes to is small.
+            let verdict = verdict::checked(decision.verdict, call.interaction);
+            Ok((verdict, decision.remember))
         })?;
-        let verdict = verdict::checked(decision.verdict, call.interaction).map_err(nonsense)?;
         Ok(Decision {
-            verdict,
-            remember: decision.remember && !self.store.data().has_read_outside(),
+            verdict: verdict.map_err(nonsense)?,
+            remember: remember && !self.store.data().has_read_outside(),
         })
     }
 

@@ -52,7 +52,7 @@ pub use app::App;
 pub use auth::{Admission, Applicant, Credential, Principal, Rights};
 pub use cache::Cache;
 pub use call::{Call, Caller, Candidates, Entries, Facts, Interaction, NoFacts};
-pub use compiler::{CompileLimits, Compiler, compile_as_child};
+pub use compiler::{COMPILE_TIME_MAX, CompileLimits, Compiler, compile_as_child};
 pub use digest::Digest;
 pub use engine::Engine;
 pub use error::PluginError;

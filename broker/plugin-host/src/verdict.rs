@@ -17,15 +17,16 @@ pub struct Decision {
     pub remember: bool,
 }
 
+/// The large ones are boxed: a verdict passes through a dozen hands, and most say `Pass`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
-    Rewrite(Rewrite),
+    Rewrite(Box<Rewrite>),
     /// Weights add up to at most [`SHARES_WHOLE`]; what is left passes.
     Split(Vec<Share>),
     Refuse(Refusal),
     /// Only ever for request/response.
-    Answer(Payload),
+    Answer(Box<Payload>),
 }
 
 /// What to change in a route; what is none stays.
@@ -92,14 +93,14 @@ pub(crate) fn checked(
         wit::Verdict::Pass => Verdict::Pass,
         wit::Verdict::Rewrite(rewrite) => match checked_rewrite(rewrite)? {
             rewrite if rewrite.is_empty() => Verdict::Pass,
-            rewrite => Verdict::Rewrite(rewrite),
+            rewrite => Verdict::Rewrite(Box::new(rewrite)),
         },
         wit::Verdict::Split(shares) => checked_split(shares)?,
         wit::Verdict::Refuse(refusal) => Verdict::Refuse(checked_refusal(refusal)),
         wit::Verdict::Answer(_) if interaction != Interaction::RequestResponse => {
             return Err("it answers a request that is not request/response");
         }
-        wit::Verdict::Answer(payload) => Verdict::Answer(payload.into()),
+        wit::Verdict::Answer(payload) => Verdict::Answer(Box::new(payload.into())),
     })
 }
 

@@ -25,7 +25,7 @@ use super::{
         Operator,
         Role::{Operate, Read},
     },
-    plugins,
+    plugins, push,
     reply::Refusal,
     route::{Route, Routes},
     scrapes,
@@ -119,6 +119,7 @@ pub(super) fn routes() -> Routes {
         ),
     ];
     routes.push(calls::route());
+    routes.push(push::route());
     routes.extend(plugins::routes());
     routes.extend(events::routes());
     routes.extend(scrapes::routes());
@@ -197,9 +198,14 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8], todo: &'static str) -> Resu
     })
 }
 
-/// No request occupies the face for longer than this, a body that trickles included.
+/// No request occupies the face for longer than this, a body that trickles included; what brings a plugin in may take as
+/// long as its compiler.
 async fn bounded(request: axum::extract::Request, next: middleware::Next) -> Response {
-    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    let timeout = match request.uri().path().starts_with(plugins::DEED_PATHS) {
+        true => plugins::DEED_TIMEOUT,
+        false => ANSWER_TIMEOUT,
+    };
+    match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let what = "the request took too long";

@@ -1,6 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use super::PluginDeed;
+use bytes::Bytes;
+
+use super::{Audience, PluginDeed, Pushed};
 use crate::{
     chain::Journal,
     directory::{AppView, ServiceView},
@@ -11,6 +13,7 @@ use crate::{
 type View<T> = Box<dyn Fn() -> T + Send + Sync>;
 type Metrics = Box<dyn Fn(PageFormat) -> Result<String, MetricsError> + Send + Sync>;
 type Act = Box<dyn Fn(&str, &str, PluginDeed) -> Result<u64, String> + Send + Sync>;
+type Push = Box<dyn Fn(&str, &Audience, Bytes) -> Pushed + Send + Sync>;
 type Drain = Box<dyn Fn(&str, Option<&str>) -> Result<(), String> + Send + Sync>;
 
 /// All that the faces can see and do. Views are asked for on the admin thread and must not block.
@@ -26,6 +29,8 @@ pub struct Handles {
     /// Has an operator do something to a plugin: who, which plugin, what. The new generation, or why nothing has
     /// changed. It may block.
     pub plugin: Act,
+    /// Has an operator push an event: who, to whom, what. Nobody, when no application fits.
+    pub push: Push,
     /// What happened last.
     pub journal: Arc<Journal>,
     pub connections: View<serde_json::Value>,

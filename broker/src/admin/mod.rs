@@ -4,7 +4,7 @@
 //! http    GET /metrics · /health/live · /health/ready        reasons only with a token
 //!         GET /metrics/{sd,apps} · /metrics/app/{id}
 //!         what the gateway serves: /api/{service}/{method} and the archived broker's paths
-//! admin   /api/v1/...: `routes` of `api`, `plugins`, `events`, `scrapes`; /api/v1/openapi.json is written from them
+//! admin   /api/v1/...: `routes` of `api`, `plugins`, `push`, `events`, `scrapes`; /api/v1/openapi.json is written from them
 //! ```
 //!
 //! Invariants
@@ -13,7 +13,8 @@
 //! - every action, done or refused, is in the audit log; tokens are nowhere
 //! - connections, header time, body size and answer time are bounded
 //!
-//! Looks down at: gateway (its routes), scrape, chain (the journal), directory (views), telemetry. Looked at by: server, which hands in [`Handles`].
+//! Looks down at: gateway (its routes), cluster (what may be pushed), scrape, chain (the journal), directory (views),
+//! telemetry. Looked at by: server, which hands in [`Handles`].
 
 mod accept;
 mod api;
@@ -28,6 +29,7 @@ mod hosts;
 mod openapi;
 mod operators;
 mod plugins;
+mod push;
 mod reply;
 mod route;
 mod scrapes;
@@ -41,6 +43,7 @@ pub use audit::Audit;
 pub use faces::{Admin, Faces};
 pub use handles::{Handles, Readiness};
 pub use operators::{Operators, Role, SameToken};
-pub use plugins::{PluginDeed, PluginLoad};
+pub use plugins::{DEED_TIMEOUT, PluginDeed, PluginLoad};
+pub use push::{Audience, Pushed};
 pub(crate) use token::write_private;
 pub use token::{Token, TokenError};

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Route, Routes};
+use super::{
+    push::NAME_MAX,
+    route::{Route, Routes},
+};
 
 /// The whole document.
 pub(super) fn document(routes: &Routes) -> Value {
@@ -136,6 +139,33 @@ fn closed(mut object: Value) -> Value {
     object
 }
 
+/// Everybody, or those of one name, or one.
+fn audience() -> Value {
+    let name = || json!({ "type": "string", "minLength": 1, "maxLength": NAME_MAX });
+    json!({ "anyOf": [
+        { "const": "all" },
+        closed(object(&[("app", name())], &[])),
+        closed(object(&[("uuid", name())], &[])),
+    ] })
+}
+
+/// A CloudEvent; what is left out is filled in.
+fn letter() -> Value {
+    let text = || json!({ "type": "string" });
+    let maybe = || json!({ "type": ["string", "null"] });
+    object(
+        &[("type", json!({ "type": "string", "minLength": 1 }))],
+        &[
+            ("specversion", text()),
+            ("id", text()),
+            ("source", text()),
+            ("datacontenttype", maybe()),
+            ("subject", maybe()),
+            ("data", json!(true)),
+        ],
+    )
+}
+
 fn schemas() -> Value {
     let text = || json!({ "type": "string" });
     let maybe = |kind: &str| json!({ "type": [kind, "null"] });
@@ -188,6 +218,8 @@ fn schemas() -> Value {
         ] },
         "Rollback": closed(object(&[], &[("digest", digest())])),
         "Generation": object(&[("generation", count())], &[]),
+        "Letter": closed(object(&[("to", audience()), ("event", letter())], &[])),
+        "Pushed": object(&[("told", count()), ("deaf", count()), ("missed", count())], &[]),
         "Event": object(&[
             ("sequence", count()), ("at_ms", count()), ("what", text()), ("facts", json!({ "type": "object" })),
         ], &[]),

@@ -9,7 +9,7 @@ use super::Token;
 pub enum Role {
     /// See everything that the API shows.
     Read,
-    /// Drain, log level.
+    /// Drain, log level, events to applications.
     Operate,
     /// What plugins there are, and which version of them is live.
     Plugins,

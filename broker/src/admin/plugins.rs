@@ -3,7 +3,7 @@
 //! Bringing a component in may take as long as compiling it, so it runs off the face's thread. When the face no longer
 //! waits, it goes on all the same.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -23,6 +23,11 @@ use super::{
     reply::Refusal,
     route::Route,
 };
+use crate::chain::COMPILE_TIME_MAX;
+
+/// As long as the compiler may take, and a little: the request that brings a component in is answered with what came of
+/// it.
+pub const DEED_TIMEOUT: Duration = COMPILE_TIME_MAX.saturating_add(Duration::from_secs(20));
 
 /// What is to be done to a plugin.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +66,9 @@ struct To {
     digest: Option<String>,
 }
 
+/// Where the paths of all deeds begin.
+pub(super) const DEED_PATHS: &str = "/api/v1/plugins/";
+
 /// What can be done to a plugin, and what it does.
 const DEEDS: [(&str, &str); 7] = [
     (
@@ -90,7 +98,7 @@ pub(super) fn routes() -> Vec<Route> {
         let handler = move |room, who, plugin, body| act(deed, room, who, plugin, body);
         let route = Route::new(
             Method::POST,
-            format!("/api/v1/plugins/{{name}}/{deed}"),
+            format!("{DEED_PATHS}{{name}}/{deed}"),
             Role::Plugins,
             about,
             post(handler),

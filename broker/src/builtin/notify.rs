@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_rsocket::{endpoint::Failure, metadata::CloudEvent};
+use jackfield_rsocket::endpoint::Failure;
 
 use super::{
     desk::{Asker, Desk},
     value::Value,
 };
 use crate::{
-    cluster::ONLY_BROKERS_SAY,
+    cluster::{EventError, passable},
     directory::Instance,
     identity::{Judgement, Right},
     relay::Handle,
 };
-
-/// A longer event is not passed on.
-const EVENT_MAX: usize = 256 * 1024;
 
 impl Desk {
     pub(super) fn notify(&self, asker: &Asker, uuid: &str, event: &str) -> Result<Value, Failure> {
@@ -70,17 +67,8 @@ impl Desk {
 
 /// The bytes to push.
 fn checked(event: &str) -> Result<Bytes, Failure> {
-    let invalid = |why: &str| Failure::invalid(format!("RST-900500: event: {why}"));
-    if event.len() > EVENT_MAX {
-        return Err(invalid("it is too long"));
-    }
-    let read = CloudEvent::decode(event.trim_start().as_bytes());
-    let read = read.map_err(|error| invalid(&error.to_string()))?;
-    if ONLY_BROKERS_SAY.contains(&read.kind.as_str()) {
-        return Err(Failure::application(
-            "RST-900401: only a broker may send events of this type",
-        ));
-    }
-    // Its reader tells an event by the first byte.
-    Ok(Bytes::copy_from_slice(event.trim_start().as_bytes()))
+    passable(event.as_bytes()).map_err(|error| match error {
+        EventError::OnlyBrokers => Failure::application(format!("RST-900401: {error}")),
+        _ => Failure::invalid(format!("RST-900500: event: {error}")),
+    })
 }

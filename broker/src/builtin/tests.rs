@@ -3,64 +3,42 @@
 use std::sync::{Arc, Mutex};
 
 use jackfield_rsocket::{
-    endpoint::{CallError, ConnectOptions, Message, Requester, Responder, connect},
+    endpoint::{CallError, ConnectOptions, Message, Requester, Responder},
     metadata::{AppMetadata, CompositeBuilder, Mime, encode_mime_type, encode_tags},
-    net::{ListenOptions, Uri},
 };
-use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::{Builtin, Parts, interfaces};
 use crate::{
-    chain::Chains,
     cluster::{Brokers, Lists},
     directory::ServicePattern,
-    identity::{self, Effect, Identity, Right, Rule},
-    relay::{self, Directory, Relay},
+    identity::{self, Effect, Right, Rule, realm::Realm},
+    relay::{Listening, rooms::Rooms},
 };
 
 struct World {
-    _relay: Arc<Relay>,
-    directory: Arc<Directory>,
-    uri: Uri,
-    _listening: relay::Listening,
+    rooms: Rooms,
+    listening: Listening,
     _builtin: Builtin,
 }
 
 impl World {
     async fn new(auth: identity::Config, lists: Lists) -> Self {
-        let registry = Registry::new();
-        let directory = Arc::<Directory>::default();
-        let identity = Arc::new(Identity::new(auth, &registry).unwrap());
-        let relay = Relay::start(
-            relay::Config {
-                threads: 1,
-                limits: relay::Limits::default(),
-                routing: relay::Routing::default(),
-            },
-            directory.clone(),
-            Arc::new(Chains::new(&registry).unwrap()),
-            identity.clone(),
-            Arc::new(relay::Metrics::register(&registry).unwrap()),
-        );
-        let relay = Arc::new(relay.unwrap());
+        let rooms = Rooms::new(auth);
         let brokers = Arc::new(Brokers::new(lists));
         let builtin = Builtin::start(Parts {
             node: "test".into(),
-            relay: relay.clone(),
-            directory: directory.clone(),
-            identity,
+            relay: rooms.relay.clone(),
+            directory: rooms.directory.clone(),
+            identity: rooms.identity.clone(),
             brokers: brokers.clone(),
         });
         let builtin = builtin.await.unwrap();
-        let uri = "tcp://127.0.0.1:0".parse().unwrap();
-        let listening = relay.listen(&uri, &ListenOptions::default()).await.unwrap();
+        let listening = rooms.listen().await;
         brokers.listens(vec![listening.uri().to_string()]);
         Self {
-            _relay: relay,
-            directory,
-            uri: listening.uri().clone(),
-            _listening: listening,
+            rooms,
+            listening,
             _builtin: builtin,
         }
     }
@@ -70,14 +48,7 @@ impl World {
     }
 
     async fn connect(&self, options: ConnectOptions) -> Requester {
-        let before = self.directory.apps().len();
-        let introduces = options.app.is_some();
-        let requester = connect(&self.uri, options).await.unwrap();
-        while introduces && self.directory.apps().len() == before {
-            tokio::task::yield_now().await;
-        }
-        self.directory.publish();
-        requester
+        self.rooms.join(self.listening.uri(), options).await
     }
 
     async fn anonymous(&self) -> Requester {
@@ -218,7 +189,7 @@ async fn health_and_discovery_tell_what_is_there() {
     );
     // Without anything configured: to an application the brokers that it knows; to others where this one listens.
     let uris = |told: Value| told[0]["uri"].clone();
-    assert_eq!(uris(told_of("*").await), world.uri.to_string());
+    assert_eq!(uris(told_of("*").await), world.listening.uri().to_string());
     let told_one = told(&one, interfaces::DISCOVERY, "getInstances", json!(["*"])).await;
     assert_eq!(uris(told_one), "tcp://b:1");
     let description = told(
@@ -397,6 +368,79 @@ async fn rules_hold_for_the_brokers_own_services() {
     )
     .await;
     assert!(said.starts_with("RST-900401"), "{said}");
+}
+
+/// Who may ask which of them what, by role: rules about the broker's own services are rules like any other.
+#[tokio::test]
+async fn the_right_to_call_them_is_given_by_role() {
+    let rule = |effect, service: &str, method: &str, role: &str| Rule {
+        effect,
+        rights: vec![Right::Call],
+        services: vec![ServicePattern::new(service)],
+        methods: vec![ServicePattern::new(method)],
+        subjects: vec![],
+        roles: vec![role.into()],
+        authorities: vec![],
+    };
+    let mut realm = Realm::new();
+    realm.config.rules = vec![
+        rule(Effect::Allow, interfaces::HEALTH, "*", "watcher"),
+        rule(Effect::Deny, interfaces::DISCOVERY, "getAll*", "watcher"),
+        rule(Effect::Allow, interfaces::NOTIFY, "notify", "teller"),
+    ];
+    let world = World::new(realm.config.clone(), Lists::default()).await;
+    let who = async |roles: &[&str]| {
+        let token = realm.in_roles("app", "1", roles);
+        world.connect(ConnectOptions::new().bearer(token)).await
+    };
+    let (watcher, teller, plain) = (
+        who(&["watcher"]).await,
+        who(&["teller"]).await,
+        who(&[]).await,
+    );
+    let told_by =
+        |method: &'static str, to: &str| (interfaces::NOTIFY, method, json!([to, event("x")]));
+    for ((service, method, arguments), may) in [
+        (
+            (interfaces::HEALTH, "check", json!([])),
+            [true, false, false],
+        ),
+        (
+            (interfaces::DISCOVERY, "getAllServices", json!([])),
+            [false, true, true],
+        ),
+        (
+            (interfaces::DISCOVERY, "getInstances", json!(["*"])),
+            [true, true, true],
+        ),
+        (
+            (interfaces::DISCOVERY, "findAppInstances", json!(["1"])),
+            [true, true, true],
+        ),
+        (told_by("notify", ONE), [false, true, false]),
+        // A rule that allows one method says nothing of the others.
+        (told_by("notifyAll", "orders"), [true, true, true]),
+        (
+            (
+                interfaces::INTROSPECTION,
+                "findServiceByFullName",
+                json!([interfaces::HEALTH]),
+            ),
+            [true, true, true],
+        ),
+    ] {
+        for (caller, may) in [&watcher, &teller, &plain].into_iter().zip(may) {
+            let answer = call(caller, service, method, arguments.clone()).await;
+            match answer {
+                Ok(_) => assert!(may, "{service}.{method}"),
+                Err(CallError::Failed(failure)) => {
+                    assert!(!may, "{service}.{method}: {failure}");
+                    assert!(failure.text.starts_with("RST-900401: "), "{failure}");
+                }
+                Err(other) => panic!("{service}.{method}: {other}"),
+            }
+        }
+    }
 }
 
 /// The lists of the configuration, for each network.

@@ -48,12 +48,12 @@ impl Chains {
     }
 
     /// Notes it, and tells every observer without waiting for any.
-    pub fn tell(&self, what: impl FnOnce() -> Happening) {
+    pub fn tell(&self, what: Happening) {
         let chain = self.current.load();
         let event = Arc::new(Event {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             at: SystemTime::now(),
-            what: what(),
+            what,
         });
         for observer in &chain.observers {
             observer.tell(&event);

@@ -5,6 +5,9 @@
 //!   ^                                                              │
 //!   └───────────────── a probe that ends in order ─────────────────┘
 //! ```
+//!
+//! A plugin that fails again soon after a probe has passed is probed later than before: otherwise one that behaves
+//! for probes only could kill three times in every tenth of a second.
 
 use std::{
     collections::VecDeque,
@@ -25,22 +28,32 @@ pub(super) enum Fault {
 #[derive(Default)]
 pub(super) struct Circuit {
     open: AtomicBool,
-    /// Touched only by failures.
-    recent: Mutex<VecDeque<(Instant, Fault)>>,
+    /// Touched only by failures and probes.
+    history: Mutex<History>,
+}
+
+#[derive(Default)]
+struct History {
+    recent: VecDeque<(Instant, Fault)>,
+    /// The pause after which a probe passed, and when.
+    closed: Option<(Duration, Instant)>,
 }
 
 const WINDOW: Duration = Duration::from_secs(10);
 const KILLS: usize = 3;
 const FAULTS: usize = 5;
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 
 impl Circuit {
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Whether this very fault opened the circuit.
-    pub(super) fn record(&self, fault: Fault, now: Instant) -> bool {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+    /// When this very fault opened the circuit: the pause before the first probe.
+    pub(super) fn record(&self, fault: Fault, now: Instant) -> Option<Duration> {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = &mut history.recent;
         recent.push_back((now, fault));
         while recent
             .front()
@@ -53,15 +66,28 @@ impl Circuit {
             .filter(|(_, fault)| *fault == Fault::Kill)
             .count();
         if kills < KILLS && recent.len() < FAULTS {
-            return false;
+            return None;
         }
         recent.clear();
-        !self.open.swap(true, Ordering::Relaxed)
+        let pause = match history.closed {
+            // Well for less than twice the pause: it was not well.
+            Some((pause, at)) if now.duration_since(at) < WINDOW.max(pause * 2) => longer(pause),
+            _ => PAUSE_FIRST,
+        };
+        (!self.open.swap(true, Ordering::Relaxed)).then_some(pause)
     }
 
-    pub(super) fn close(&self) {
+    /// A probe passed, after this pause.
+    pub(super) fn close(&self, pause: Duration, now: Instant) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.closed = Some((pause, now));
         self.open.store(false, Ordering::Relaxed);
     }
+}
+
+/// The pause after a probe that failed.
+pub(super) fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_LONGEST)
 }
 
 #[cfg(test)]
@@ -73,7 +99,7 @@ mod tests {
         let start = Instant::now();
         let opened = faults
             .iter()
-            .filter(|(at, fault)| circuit.record(*fault, start + Duration::from_secs(*at)))
+            .filter_map(|(at, fault)| circuit.record(*fault, start + Duration::from_secs(*at)))
             .count();
         assert_eq!(
             opened,
@@ -106,11 +132,36 @@ mod tests {
         let circuit = Circuit::default();
         let now = Instant::now();
         assert_eq!(
-            (0..3).filter(|_| circuit.record(Fault::Kill, now)).count(),
+            (0..3)
+                .filter_map(|_| circuit.record(Fault::Kill, now))
+                .count(),
             1
         );
-        circuit.close();
-        assert!(!circuit.record(Fault::Kill, now));
+        circuit.close(PAUSE_FIRST, now);
+        assert_eq!(circuit.record(Fault::Kill, now), None);
         assert!(!circuit.is_open());
+    }
+
+    /// What behaves for probes only, and kills in between.
+    #[test]
+    fn who_falls_again_at_once_waits_ever_longer() {
+        let circuit = Circuit::default();
+        let falls = |at| (0..KILLS).find_map(|_| circuit.record(Fault::Kill, at));
+        let mut now = Instant::now();
+        let (mut kills, mut pauses) = (0, Vec::new());
+        let end = now + Duration::from_secs(120);
+        while now < end {
+            let pause = falls(now).expect("three kills");
+            kills += KILLS;
+            pauses.push(pause.as_millis());
+            now += pause;
+            circuit.close(pause, now);
+        }
+        assert_eq!(pauses[..4], [100, 200, 400, 800]);
+        assert_eq!(*pauses.last().expect("some"), PAUSE_LONGEST.as_millis());
+        assert!(kills <= 12 * KILLS, "{kills} in two minutes");
+        // Well for long enough: it begins anew.
+        let pause = falls(now + PAUSE_LONGEST * 2);
+        assert_eq!(pause, Some(PAUSE_FIRST));
     }
 }

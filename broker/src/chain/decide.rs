@@ -1,7 +1,6 @@
 //! One generation of the chain, and how it decides.
 
 use std::{
-    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -144,30 +143,31 @@ impl Chain {
             remember &= decision.remember;
             match decision.verdict {
                 host::Verdict::Pass => {}
-                host::Verdict::Rewrite(rewrite) => route.apply(rewrite),
+                host::Verdict::Rewrite(rewrite) => route.apply(*rewrite),
                 host::Verdict::Split(shares) => {
-                    let split = Split::new(shares, &route.change);
+                    let split = Split::new(shares, route.change.as_deref());
                     if !self.concerns_outcome(&split, route.service(), at + 1) {
                         return (Verdict::Split(Arc::new(split)), remember);
                     }
                     remember = false;
-                    let outcome = split.dice(self.dice.throw()).cloned();
-                    route.change = Cow::Owned(outcome.unwrap_or_default());
+                    let outcome = split.dice(self.dice.throw());
+                    let outcome = outcome.filter(|to| !to.is_empty());
+                    route.change = outcome.cloned().map(Arc::new);
                 }
                 host::Verdict::Refuse(host::Refusal { code, text }) => {
                     return (Verdict::Refuse { code, text }, remember);
                 }
-                host::Verdict::Answer(host::Payload { metadata, data }) => {
+                host::Verdict::Answer(payload) => {
+                    let host::Payload { metadata, data } = *payload;
                     let (metadata, data) = (metadata.map(Into::into), data.into());
                     return (Verdict::Answer { metadata, data }, remember);
                 }
             }
         }
-        let verdict = match route.change.is_empty() {
-            true => Verdict::Pass,
-            false => Verdict::Rewrite(route.change.into_owned()),
-        };
-        (verdict, remember)
+        (
+            route.change.map_or(Verdict::Pass, Verdict::Rewrite),
+            remember,
+        )
     }
 
     /// What is to go wrong with a request that goes on, its route changed by the filters. `left` is what they left of
@@ -175,7 +175,7 @@ impl Chain {
     pub fn disturb(
         &self,
         request: &Request<'_>,
-        change: Option<&host::Rewrite>,
+        change: Option<&Arc<host::Rewrite>>,
         mut left: Duration,
     ) -> Result<Disturbance, Failed> {
         let route = Route::changed(request, change);
@@ -212,7 +212,7 @@ impl Chain {
     pub fn select(
         &self,
         request: &Request<'_>,
-        change: Option<&host::Rewrite>,
+        change: Option<&Arc<host::Rewrite>>,
         candidates: &dyn host::Candidates,
         mut left: Duration,
     ) -> Result<Selection, Failed> {

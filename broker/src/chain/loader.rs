@@ -125,7 +125,7 @@ impl Loader {
     }
 
     fn tell_change(&self, view: &PluginView, change: &'static str) {
-        self.chains.tell(|| Happening::PluginChanged {
+        self.chains.tell(Happening::PluginChanged {
             plugin: view.name.clone(),
             digest: view.digest.clone().unwrap_or_default(),
             generation: view.generation,

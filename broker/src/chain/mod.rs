@@ -60,10 +60,10 @@ pub use facts::CallerFacts;
 pub use guest_calls::GuestCalls;
 pub use instances::{Instances, shown_app, shown_service};
 pub use jackfield_plugin_host::{
-    App, Applicant, Asking, AsksFor, CallFailure, Caller, Capability, Counter, Credential, Digest,
-    Event, Facts, Family, FamilyKind, Format, Gauge, Happening, Header, Hook, HostCalls,
-    Interaction, LISTED_MAX, Level, NoFacts, OutgoingCall, Part, Payload, PluginError, Principal,
-    Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
+    App, Applicant, Asking, AsksFor, COMPILE_TIME_MAX, CallFailure, Caller, Capability, Counter,
+    Credential, Digest, Event, Facts, Family, FamilyKind, Format, Gauge, Happening, Header, Hook,
+    HostCalls, Interaction, LISTED_MAX, Level, NoFacts, OutgoingCall, Part, Payload, PluginError,
+    Principal, Question, Refusal, Rights, Scrape, Selection, ServiceName, Treatment, Waiting,
 };
 pub use journal::{Journal, Read, shown};
 pub use life::{Beside, NewVersion, OperationError, Operations, Override, Trial};

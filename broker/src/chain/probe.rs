@@ -9,31 +9,29 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, stage::Stage};
+use super::{case::Case, circuit, stage::Stage};
 
-const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(30);
 /// How soon a probe notices that its chain is gone.
 const NAP: Duration = Duration::from_secs(1);
 
-pub(super) fn start(stage: &Arc<Stage>, case: Case) {
+/// `pause`: before the first one.
+pub(super) fn start(stage: &Arc<Stage>, case: Case, pause: Duration) {
     let name = Arc::clone(stage.name());
     let stage = Arc::downgrade(stage);
     let spawned = thread::Builder::new()
         .name("plugin-probe".into())
-        .spawn(move || probe_until_it_passes(&stage, &case));
+        .spawn(move || probe_until_it_passes(&stage, &case, pause));
     if let Err(error) = spawned {
         tracing::error!(plugin = %name, %error, "cannot probe a plugin; reload it to close its circuit");
     }
 }
 
-fn probe_until_it_passes(stage: &Weak<Stage>, case: &Case) {
-    let mut pause = FIRST;
+fn probe_until_it_passes(stage: &Weak<Stage>, case: &Case, mut pause: Duration) {
     while sleep_while_alive(stage, pause) {
-        if stage.upgrade().is_none_or(|stage| stage.probe(case)) {
+        if stage.upgrade().is_none_or(|stage| stage.probe(case, pause)) {
             return;
         }
-        pause = (pause * 2).min(LONGEST);
+        pause = circuit::longer(pause);
     }
 }
 

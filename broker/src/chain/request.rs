@@ -1,6 +1,6 @@
 //! A request as the chain sees it, and the route as plugins have changed it so far.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use jackfield_plugin_host::{Call, Caller, Entries, Interaction, NoFacts, Rewrite};
 
@@ -28,60 +28,75 @@ pub struct Request<'a> {
 /// The request under all rewrites so far.
 pub(super) struct Route<'a> {
     request: &'a Request<'a>,
-    pub(super) change: Cow<'a, Rewrite>,
+    pub(super) change: Option<Arc<Rewrite>>,
 }
 
 impl<'a> Route<'a> {
     pub(super) fn new(request: &'a Request<'a>) -> Self {
         Self {
             request,
-            change: Cow::Owned(Rewrite::default()),
+            change: None,
         }
     }
 
     /// As the routing filters left it.
-    pub(super) fn changed(request: &'a Request<'a>, change: Option<&'a Rewrite>) -> Self {
-        match change {
-            Some(change) => Self {
-                request,
-                change: Cow::Borrowed(change),
-            },
-            None => Self::new(request),
+    pub(super) fn changed(request: &'a Request<'a>, change: Option<&Arc<Rewrite>>) -> Self {
+        Self {
+            request,
+            change: change.cloned(),
         }
     }
 
     pub(super) fn service(&self) -> &str {
-        self.change
-            .service
-            .as_deref()
+        let change = self.change.as_ref();
+        change
+            .and_then(|change| change.service.as_deref())
             .unwrap_or(self.request.service)
     }
 
     pub(super) fn apply(&mut self, rewrite: Rewrite) {
-        verdict::add(self.change.to_mut(), rewrite);
+        let change = self.change.get_or_insert_default();
+        verdict::add(Arc::make_mut(change), rewrite);
     }
 
     /// As the next plugin sees it.
     pub(super) fn call(&self) -> Call<'_> {
-        let Self { request, change } = self;
-        Call {
+        let request = self.request;
+        let mut call = Call {
             interaction: request.interaction,
-            sticky: change.sticky.unwrap_or(request.sticky),
-            group: change.group.as_deref().unwrap_or(request.group),
-            service: self.service(),
-            method: change.method.as_deref().unwrap_or(request.method),
-            version: change.version.as_deref().unwrap_or(request.version),
-            endpoint: change.endpoint.as_deref().unwrap_or(request.endpoint),
+            sticky: request.sticky,
+            group: request.group,
+            service: request.service,
+            method: request.method,
+            version: request.version,
+            endpoint: request.endpoint,
             entries: self,
             caller: request.caller,
             metadata: request.metadata,
+        };
+        let Some(change) = self.change.as_deref() else {
+            return call;
+        };
+        for (part, changed) in [
+            (&mut call.group, &change.group),
+            (&mut call.service, &change.service),
+            (&mut call.method, &change.method),
+            (&mut call.version, &change.version),
+            (&mut call.endpoint, &change.endpoint),
+        ] {
+            if let Some(changed) = changed {
+                *part = changed;
+            }
         }
+        call.sticky = change.sticky.unwrap_or(call.sticky);
+        call
     }
 }
 
 impl Entries for Route<'_> {
     fn tag(&self, key: &str) -> Option<&str> {
-        match self.change.tags.iter().find(|(known, _)| known == key) {
+        let tags = self.change.as_ref().map_or(&[][..], |change| &change.tags);
+        match tags.iter().find(|(known, _)| known == key) {
             Some((_, value)) => Some(value.as_str()).filter(|value| !value.is_empty()),
             None => tags::find(self.request.metadata, key),
         }

@@ -305,11 +305,12 @@ impl Stage {
         self.config.on_failure(hook)
     }
 
-    /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on.
-    pub(super) fn probe(&self, case: &Case) -> bool {
+    /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on. `pause`:
+    /// since the last look.
+    pub(super) fn probe(&self, case: &Case, pause: Duration) -> bool {
         match case.probe(self.hot.as_ref(), self.slow.as_ref()) {
             Ok(()) => {
-                self.circuit.close();
+                self.circuit.close(pause, Instant::now());
                 tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
                 true
             }
@@ -401,13 +402,13 @@ impl Stage {
             PluginError::Deadline { .. } => Fault::Kill,
             _ => Fault::Other,
         };
-        if self.circuit.record(fault, Instant::now()) {
+        if let Some(pause) = self.circuit.record(fault, Instant::now()) {
             tracing::error!(
                 plugin = %self.name,
                 policy = ?self.config.on_failure(hook),
                 "a plugin failed too often; its failure policy answers for it until a probe passes"
             );
-            probe::start(self, case());
+            probe::start(self, case(), pause);
         }
     }
 

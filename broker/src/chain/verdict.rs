@@ -21,7 +21,8 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub enum Verdict {
     Pass,
-    Rewrite(Rewrite),
+    /// Shared: whoever remembers it hands out the same.
+    Rewrite(Arc<Rewrite>),
     /// To be diced for each request; what it comes to is a rewrite or a pass.
     Split(Arc<Split>),
     Refuse {
@@ -50,20 +51,20 @@ pub struct Split {
 
 impl Split {
     /// `before` is what earlier plugins have rewritten; it holds under every share.
-    pub(super) fn new(shares: Vec<Share>, before: &Rewrite) -> Self {
+    pub(super) fn new(shares: Vec<Share>, before: Option<&Rewrite>) -> Self {
         let mut end = 0;
         let shares = shares
             .into_iter()
             .map(|share| {
                 end += share.weight;
-                let mut to = before.clone();
+                let mut to = before.cloned().unwrap_or_default();
                 add(&mut to, share.to);
                 (end, to)
             })
             .collect();
         Self {
             shares,
-            rest: (!before.is_empty()).then(|| before.clone()),
+            rest: before.cloned(),
         }
     }
 
@@ -134,7 +135,7 @@ mod tests {
                 to: version("3"),
             },
         ];
-        let split = Split::new(shares, &Rewrite::default());
+        let split = Split::new(shares, None);
         let step = u64::MAX / 10_000;
         let count = |wanted: Option<&str>| {
             (0..10_000_u64)
@@ -157,7 +158,7 @@ mod tests {
                 weight: 10_000,
                 to: version("2"),
             }],
-            &Rewrite::default(),
+            None,
         );
         assert!(
             [0, u64::MAX / 2, u64::MAX]
@@ -177,7 +178,7 @@ mod tests {
                 weight: 5_000,
                 to: version("2"),
             }],
-            &before,
+            Some(&before),
         );
         let first = split.dice(0).unwrap();
         assert_eq!(

@@ -104,31 +104,44 @@ enum Place {
 
 impl AdminClient {
     pub(super) fn read(&self, path: &str) -> Result<Value, Failure> {
-        self.send(Method::GET, path, None)
+        self.send(Method::GET, path, None, TIMEOUT)
     }
 
     /// `Null`: without a body.
     pub(super) fn act(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.send(
-            Method::POST,
-            path,
-            Some(body).filter(|body| !body.is_null()),
-        )
+        self.act_within(path, body, TIMEOUT)
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    /// Something that may take longer than other answers.
+    pub(super) fn act_within(
+        &self,
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> Result<Value, Failure> {
+        let body = Some(body).filter(|body| !body.is_null());
+        self.send(Method::POST, path, body, within)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        within: Duration,
+    ) -> Result<Value, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime.map_err(Failure::failed)?.block_on(async {
-            match timeout(TIMEOUT, self.exchange(method, path, body)).await {
+            match timeout(within, self.exchange(method, path, body)).await {
                 Ok(result) => result,
                 Err(_) => Err(Failure::new(
                     Exit::TimedOut,
                     format!(
                         "{} did not answer within {}s",
                         self.address,
-                        TIMEOUT.as_secs()
+                        within.as_secs()
                     ),
                 )),
             }

@@ -126,6 +126,7 @@ fn face(folder: &Path) -> Admin {
         services: Box::new(Vec::new),
         plugins: Box::new(|| json!([])),
         plugin: Box::new(|_, _, _| Ok(1)),
+        push: Box::new(|_, _, _| Default::default()),
         journal: Default::default(),
         connections: Box::new(|| json!([])),
         config: Box::new(|| json!([])),

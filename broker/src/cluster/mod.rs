@@ -13,9 +13,10 @@
 //! - Only clients that are known to bear METADATA_PUSH get one.
 //! - A list is never empty: a client that was told of no brokers would have none left.
 //!
-//! Looks down at: relay, identity, directory. Looked at by: builtin, server.
+//! Looks down at: relay, identity, directory. Looked at by: builtin, admin, server.
 
 mod brokers;
+mod events;
 mod pusher;
 
 #[cfg(test)]
@@ -32,15 +33,13 @@ use std::{
 };
 
 pub use brokers::{Brokers, Lists};
+pub use events::{EventError, passable};
 
 use crate::{
     identity::Identity,
     relay::{Directory, Relay},
 };
-use pusher::{BROKERS_CHANGED, INSTANCES_CHANGED, Pusher};
-
-/// Events that a client believes from a broker.
-pub const ONLY_BROKERS_SAY: [&str; 2] = [BROKERS_CHANGED, INSTANCES_CHANGED];
+use pusher::Pusher;
 
 /// How often is looked whether anything is to be told.
 const LOOK: Duration = Duration::from_millis(200);

@@ -3,54 +3,35 @@
 use std::sync::{Arc, Mutex};
 
 use jackfield_rsocket::{
-    endpoint::{ConnectOptions, Requester, Responder, connect},
+    endpoint::{ConnectOptions, Requester, Responder},
     metadata::{AppMetadata, CloudEvent},
-    net::{ListenOptions, Uri},
 };
-use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{chain::Chains, identity, relay};
+use crate::{
+    identity,
+    relay::{Listening, rooms::Rooms},
+};
 
 struct World {
-    uri: Uri,
+    rooms: Rooms,
     brokers: Arc<Brokers>,
     cluster: Cluster,
-    directory: Arc<Directory>,
-    _listening: relay::Listening,
-    _relay: Arc<Relay>,
+    listening: Listening,
 }
 
 impl World {
     async fn new(inside: &[&str]) -> Self {
-        let registry = Registry::new();
-        let directory = Arc::<Directory>::default();
-        let auth = identity::Config::default();
-        let identity = Arc::new(Identity::new(auth, &registry).unwrap());
-        let relay = Relay::start(
-            relay::Config {
-                threads: 1,
-                limits: relay::Limits::default(),
-                routing: relay::Routing::default(),
-            },
-            directory.clone(),
-            Arc::new(Chains::new(&registry).unwrap()),
-            identity.clone(),
-            Arc::new(relay::Metrics::register(&registry).unwrap()),
-        );
-        let relay = Arc::new(relay.unwrap());
+        let rooms = Rooms::new(identity::Config::default());
         let brokers = Arc::new(Brokers::new(lists(inside)));
-        let cluster = Cluster::start(brokers.clone(), directory.clone(), identity, &relay).unwrap();
-        let uri = "tcp://127.0.0.1:0".parse().unwrap();
-        let listening = relay.listen(&uri, &ListenOptions::default()).await.unwrap();
+        let (directory, identity) = (rooms.directory.clone(), rooms.identity.clone());
+        let cluster = Cluster::start(brokers.clone(), directory, identity, &rooms.relay).unwrap();
         Self {
-            uri: listening.uri().clone(),
+            listening: rooms.listen().await,
+            rooms,
             brokers,
             cluster,
-            directory,
-            _listening: listening,
-            _relay: relay,
         }
     }
 
@@ -68,12 +49,8 @@ impl World {
             let event = CloudEvent::of_push(&metadata).unwrap().unwrap();
             events.lock().unwrap().push(event);
         });
-        let before = self.directory.apps().len();
-        let requester = connect(&self.uri, options.serve(heard)).await.unwrap();
-        while self.directory.apps().len() == before {
-            tokio::task::yield_now().await;
-        }
-        self.directory.publish();
+        let options = options.serve(heard);
+        let requester = self.rooms.join(self.listening.uri(), options).await;
         Told {
             pushed,
             _requester: requester,

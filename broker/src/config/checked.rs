@@ -210,7 +210,7 @@ fn log(reader: &Reader<'_>) -> telemetry::LogConfig {
 /// Whether listeners beyond loopback are allowed, and the words for when they are not.
 pub(super) struct Public {
     allowed: bool,
-    /// RSocket lets nobody in without credentials. HTTP does not ask for any.
+    /// Nobody is let in over RSocket without credentials, or called over HTTP. Pages of metrics and health ask for none.
     pub(super) authenticated: bool,
 }
 

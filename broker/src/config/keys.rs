@@ -115,8 +115,8 @@ pub const KEYS: &[Key] = &[
 
     key("limits.fire-and-forget", "100000", Now, Restart, "fire-and-forget requests of one connection, per second; more are dropped and counted"),
 
-    key("limits.held-requests", "10000", Now, Restart, "requests held on purpose, such as delayed ones, all connections together; more are refused"),
-    key("limits.held-bytes", "\"64MiB\"", Now, Restart, "what they hold, all together"),
+    key("limits.held-requests", "10000", Now, Restart, "requests held on purpose, such as delayed ones, an eighth of them for one connection; more are refused"),
+    key("limits.held-bytes", "\"64MiB\"", Now, Restart, "what they hold; an eighth, or one request, for one connection"),
     key("limits.held-time", "\"60s\"", Now, Restart, "how long one may be held; what a plugin wants held for longer is refused"),
 
     key("limits.resume-window", "\"60s\"", Now, Restart, "how long a session that asked to be resumable is kept without a transport"),

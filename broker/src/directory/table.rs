@@ -352,20 +352,31 @@ impl<H> Directory<H> {
         apps
     }
 
+    /// How many applications are connected, and how many services they offer; without parts of the broker.
+    pub fn sizes(&self) -> (usize, usize) {
+        let table = self.lock();
+        let apps = table.by_uuid.values().filter(|it| !it.app.client.builtin);
+        let services = table.members.values().filter(|it| !it.is_builtin());
+        (apps.count(), services.count())
+    }
+
     pub fn services(&self) -> Vec<ServiceView> {
         let table = self.lock();
         let others = table.members.values().filter(|it| !it.is_builtin());
-        let view = |it: &Membership<H>| ServiceView {
-            key: it.slot.key().to_owned(),
-            group: it.slot.service().group().to_owned(),
-            service: it.slot.service().service().to_owned(),
-            version: it.slot.service().version().to_owned(),
-            id: it.slot.id(),
-            shares_id: self.names.collides(it.slot.id()),
-            instances: it.instances.iter().map(|it| it.app.uuid.clone()).collect(),
-        };
-        let mut services: Vec<ServiceView> = others.map(view).collect();
+        let held = |it: &Membership<H>| (it.slot.clone(), it.instances.clone());
+        let held: Vec<_> = others.map(held).collect();
+        // Of a hundred thousand the texts take a while, in which others want to register.
         drop(table);
+        let view = |(slot, instances): (Arc<Slot<H>>, Vec<Arc<Instance<H>>>)| ServiceView {
+            key: slot.key().to_owned(),
+            group: slot.service().group().to_owned(),
+            service: slot.service().service().to_owned(),
+            version: slot.service().version().to_owned(),
+            id: slot.id(),
+            shares_id: self.names.collides(slot.id()),
+            instances: instances.iter().map(|it| it.app.uuid.clone()).collect(),
+        };
+        let mut services: Vec<ServiceView> = held.into_iter().map(view).collect();
         services.sort_by(|a, b| a.key.cmp(&b.key));
         services
     }

@@ -381,6 +381,7 @@ fn what_the_broker_answers_itself_nobody_else_publishes() {
     let services: Vec<String> = directory.services().into_iter().map(|it| it.key).collect();
     assert_eq!(services, ["s"]);
     assert_eq!(directory.apps().len(), 1);
+    assert_eq!(directory.sizes(), (1, 1));
     assert!(directory.instance("broker").is_none());
 }
 

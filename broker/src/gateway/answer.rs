@@ -5,19 +5,18 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use bytes::Bytes;
 use jackfield_rsocket::{
     endpoint::Message,
     metadata::{Composite, Mime, decode_mime_type},
 };
 
 /// One reply. `mime` is what it is when it does not say.
-pub(super) fn reply(reply: &Message, data: Bytes, mime: &str) -> Response {
-    let named = type_of(reply);
+pub(super) fn reply(reply: Message, mime: &str) -> Response {
+    let named = type_of(&reply);
     respond(
         StatusCode::OK,
         named.as_deref().unwrap_or(mime),
-        Body::from(data),
+        Body::from(reply.data),
     )
 }
 

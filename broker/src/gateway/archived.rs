@@ -11,18 +11,19 @@ use axum::{
     http::HeaderMap,
     routing::get,
 };
-use jackfield_rsocket::{endpoint::Message, metadata::Service, net::Uri};
+use jackfield_rsocket::{metadata::Service, net::Uri};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::{
     fault::Fault,
     question::{Named, Question, credentials},
-    routes::Desk,
+    routes::{Busy, Desk},
 };
 use crate::{
     directory::{AppView, ServiceView},
     identity::Principal,
+    relay::Asker,
 };
 
 type Seen<T> = Result<Json<T>, Fault>;
@@ -41,14 +42,15 @@ pub(super) fn routes(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
         .route("/ops/brokers", get(brokers))
 }
 
-/// Who looks.
+/// Who looks, and a place among the calls that are being made: a plugin may have to be asked who it is.
 async fn eyes(
     desk: &Desk,
     headers: &HeaderMap,
     remote: SocketAddr,
-) -> Result<Arc<Principal>, Fault> {
+) -> Result<(Arc<Principal>, Busy), Fault> {
+    let busy = desk.enter()?;
     let auth = credentials(headers)?;
-    desk.admit(auth.as_deref(), remote).await
+    Ok((desk.admit(auth.as_deref(), remote).await?, busy))
 }
 
 /// `[{ip, uuid, startedAt}]`, the last in milliseconds since 1970.
@@ -58,7 +60,7 @@ async fn app(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let apps = desk.apps(&who).into_iter().filter(|app| app.name == name);
     let shown =
         |app: AppView| json!({ "ip": app.ip, "uuid": app.uuid, "startedAt": app.connected_at_ms });
@@ -72,7 +74,7 @@ async fn service(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let mut services = desk.services(&who);
     services.retain(|service| service.service == name);
     let shown = |service: ServiceView| {
@@ -95,24 +97,24 @@ async fn definition(
     Path(name): Path<String>,
     mut headers: HeaderMap,
 ) -> Seen<Value> {
-    let who = eyes(&desk, &headers, remote).await?;
-    let auth = credentials(&headers)?;
-    let found = desk.services(&who).into_iter();
-    let mut found = found.filter(|service| service.service == name);
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
+    let services = desk.services(&who);
+    let serves = |name: &str| {
+        let mut found = services.iter().filter(|service| service.service == name);
+        found.find_map(|service| service.instances.first())
+    };
     let unknown = || Fault::not_found(&format!("RST-900404: service not found: {name}"));
-    let instance = found.find_map(|service| service.instances.into_iter().next());
-    let endpoint = format!("uuid:{}", instance.ok_or_else(unknown)?);
-    let endpoint = endpoint.parse().map_err(Fault::bad)?;
+    let instance = serves(&name).ok_or_else(unknown)?;
     headers.clear();
-    headers.insert("x-endpoint", endpoint);
     let named = Named {
         service: INTROSPECTION,
         method: "findServiceByFullName",
         query: "",
     };
-    let question = Question::read(named, &headers)?;
-    let request = Message::new(json!([name]).to_string()).with_metadata(question.metadata);
-    let requester = desk.callers.requester(auth.as_deref(), who).await?;
+    let header = Question::read(named, &headers)?.metadata;
+    let request = Asker::request(instance, &header, json!([name]).to_string());
+    let requester = desk.asker.requester().await;
+    let requester = requester.map_err(|error| Fault::full(&error.to_string()))?;
     let reply = timeout(TIMEOUT, requester.request_response(request)).await;
     let reply = reply.map_err(|_| Fault::late())??;
     serde_json::from_slice(&reply.data)
@@ -126,7 +128,7 @@ async fn services(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let shown = |service: ServiceView| {
         json!({
             "group": service.group, "service": service.service, "version": service.version,
@@ -142,7 +144,7 @@ async fn connections(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<BTreeMap<String, Vec<String>>> {
-    let who = eyes(&desk, &headers, remote).await?;
+    let (who, _busy) = eyes(&desk, &headers, remote).await?;
     let mut connections = BTreeMap::<String, Vec<String>>::new();
     for app in desk.apps(&who) {
         connections.entry(app.name).or_default().push(app.ip);
@@ -155,7 +157,7 @@ async fn brokers(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Seen<Vec<Value>> {
-    eyes(&desk, &headers, remote).await?;
+    let _looks = eyes(&desk, &headers, remote).await?;
     Ok(Json(
         { (desk.brokers)().into_iter() }
             .filter_map(|uri| broker(&uri))

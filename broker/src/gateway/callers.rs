@@ -7,13 +7,13 @@ use std::{
 };
 
 use jackfield_rsocket::{
-    endpoint::{self, ConnectOptions, Requester},
+    endpoint::{self, Budget, ConnectOptions, Requester},
     net::memory,
     wire::FRAME_LEN_MAX,
 };
 use ring::digest::{SHA256, digest};
 
-use super::fault::Fault;
+use super::{Config, fault::Fault};
 use crate::{
     identity::{Credentials, Principal},
     relay::Relay,
@@ -21,6 +21,8 @@ use crate::{
 
 pub(super) struct Callers {
     relay: Arc<Relay>,
+    /// What their replies take, with the bodies of requests.
+    memory: Budget,
     /// The largest reply that is taken.
     message_max: usize,
     callers_max: usize,
@@ -42,11 +44,12 @@ struct Held {
 }
 
 impl Callers {
-    pub(super) fn new(relay: Arc<Relay>, message_max: usize, callers_max: usize) -> Self {
+    pub(super) fn new(relay: Arc<Relay>, memory: Budget, config: &Config) -> Self {
         Self {
             relay,
-            message_max,
-            callers_max,
+            memory,
+            message_max: config.message,
+            callers_max: config.callers,
             held: Mutex::default(),
         }
     }
@@ -70,6 +73,7 @@ impl Callers {
         attached.map_err(|error| Fault::full(&error.to_string()))?;
         let mut options = ConnectOptions::new();
         options.limits.message = self.message_max;
+        options.memory = Some(self.memory.clone());
         let requester =
             endpoint::attach(ours, options).map_err(|error| Fault::full(&error.to_string()))?;
         self.keep(who, requester.clone(), principal);

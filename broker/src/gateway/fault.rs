@@ -11,6 +11,8 @@ use jackfield_rsocket::{
 };
 use serde_json::{Value, json};
 
+pub(super) const BODIES_FULL: &str = "bodies take all of http.memory";
+
 /// A call that failed, or was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -87,6 +89,8 @@ impl From<CallError> for Fault {
                 let text = format!("RST-910413: the answer is larger than http.message: {limit}");
                 Self::new(StatusCode::BAD_GATEWAY, text)
             }
+            // The call was made; that its answer cannot be held is told as what it is.
+            CallError::Full => Self::full(BODIES_FULL),
             CallError::Unavailable(_) | CallError::NoLease => Self::full(&error.to_string()),
             // The call may have been made.
             error => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),

@@ -17,7 +17,6 @@
 
 mod answer;
 mod archived;
-mod budget;
 mod callers;
 mod config;
 mod fault;

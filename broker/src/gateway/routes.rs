@@ -11,7 +11,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use jackfield_rsocket::{
-    endpoint::{Message, Requester},
+    endpoint::{Budget, Message, Requester, Share},
     net::Peer,
 };
 use prometheus::Registry;
@@ -22,16 +22,15 @@ use tokio::{
 
 use super::{
     Config, answer, archived,
-    budget::{Budget, Share},
     callers::Callers,
-    fault::Fault,
+    fault::{BODIES_FULL, Fault},
     metrics::Metrics,
     question::{Named, Question, Wanted, credentials},
     stream::{self, Items},
 };
 use crate::{
     identity::{Credentials, Identity, Judgement, Principal, Right},
-    relay::{Directory, Relay},
+    relay::{Asker, Directory, Relay},
 };
 
 /// The door of the room.
@@ -57,6 +56,8 @@ pub(super) struct Desk {
     pub(super) directory: Arc<Directory>,
     pub(super) brokers: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(super) callers: Callers,
+    /// Asks applications in the name of the broker.
+    pub(super) asker: Asker,
     budget: Budget,
     room: Arc<Semaphore>,
     metrics: Metrics,
@@ -64,12 +65,14 @@ pub(super) struct Desk {
 
 impl Gateway {
     pub fn new(config: Config, parts: Parts<'_>) -> prometheus::Result<Self> {
+        let budget = Budget::new(config.memory);
         let desk = Desk {
             identity: parts.identity,
             directory: parts.directory,
             brokers: parts.brokers,
-            callers: Callers::new(parts.relay, config.message, config.callers),
-            budget: Budget::new(config.memory),
+            asker: Asker::new(parts.relay.clone(), config.message),
+            callers: Callers::new(parts.relay, budget.clone(), &config),
+            budget,
             room: Arc::new(Semaphore::new(config.concurrency)),
             metrics: Metrics::register(parts.registry)?,
             config,
@@ -177,11 +180,8 @@ impl Desk {
                 Ok(answer::accepted())
             }
             Wanted::Reply => {
-                let mut reply = requester.request_response(request).await?;
-                let data = std::mem::take(&mut reply.data);
-                // The call was made; that its answer cannot be held is told as what it is.
-                let share = self.budget.take(data.len()).ok_or_else(full)?;
-                Ok(answer::reply(&reply, share.of(data), &question.mime))
+                let reply = requester.request_response(request).await?;
+                Ok(answer::reply(reply, &question.mime))
             }
             framing @ (Wanted::Events | Wanted::Lines) => {
                 let incoming = requester.request_stream(request, stream::credit()).await?;
@@ -194,7 +194,7 @@ impl Desk {
     }
 
     /// A place among the calls that are being made.
-    fn enter(&self) -> Result<Busy, Fault> {
+    pub(super) fn enter(&self) -> Result<Busy, Fault> {
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let permit = permit.map_err(|_| Fault::full("http.concurrency calls are being made"))?;
         Ok(Busy::new(permit, &self.metrics))
@@ -258,7 +258,7 @@ impl Desk {
 }
 
 fn full() -> Fault {
-    Fault::full("bodies take all of http.memory")
+    Fault::full(BODIES_FULL)
 }
 
 /// A call that is being made.

@@ -1,7 +1,6 @@
 //! Calls over HTTP through a real relay, with applications of our own at the far ends.
 
 use std::{
-    fs,
     future::pending,
     sync::{
         Arc,
@@ -20,28 +19,21 @@ use futures_util::{StreamExt, stream};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use jackfield_rsocket::{
-    endpoint::{ConnectOptions, Failure, Message, Requester, Responder, connect},
+    endpoint::{ConnectOptions, Failure, Message, Requester, Responder},
     metadata::{AcceptMimeTypes, AppMetadata, Composite, CompositeBuilder, Mime, encode_mime_type},
-    net::ListenOptions,
 };
-use prometheus::Registry;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::{
-    chain::Chains,
-    identity::{self, Identity, JwtConfig, NewKey, Profile, issue, new_key},
-    relay::{self, Directory, Relay},
+    identity::{self, realm::Realm},
+    relay::rooms::Rooms,
 };
 
-/// A broker's rooms without its faces.
 struct World {
-    relay: Arc<Relay>,
-    directory: Arc<Directory>,
+    rooms: Rooms,
     gateway: Gateway,
-    registry: Registry,
 }
 
 /// What an HTTP client sees.
@@ -76,35 +68,16 @@ impl World {
     fn with(change: impl FnOnce(&mut Config), auth: identity::Config) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let registry = Registry::new();
-        let directory = Arc::<Directory>::default();
-        let identity = Arc::new(Identity::new(auth, &registry).unwrap());
-        let relay = Relay::start(
-            relay::Config {
-                threads: 1,
-                limits: relay::Limits::default(),
-                routing: relay::Routing::default(),
-            },
-            directory.clone(),
-            Arc::new(Chains::new(&registry).unwrap()),
-            identity.clone(),
-            Arc::new(relay::Metrics::register(&registry).unwrap()),
-        );
-        let relay = Arc::new(relay.unwrap());
+        let rooms = Rooms::new(auth);
         let parts = Parts {
-            relay: relay.clone(),
-            identity,
-            directory: directory.clone(),
+            relay: rooms.relay.clone(),
+            identity: rooms.identity.clone(),
+            directory: rooms.directory.clone(),
             brokers: Box::new(|| vec!["tcp://broker-1.example:9999".into()]),
-            registry: &registry,
+            registry: &rooms.registry,
         };
         let gateway = Gateway::new(config, parts).unwrap();
-        Self {
-            relay,
-            directory,
-            gateway,
-            registry,
-        }
+        Self { rooms, gateway }
     }
 
     /// An application that serves `shop.Orders`.
@@ -114,16 +87,8 @@ impl World {
 
     async fn join(&self, options: ConnectOptions, responder: Responder) -> Requester {
         let options = options.publish("shop.Orders").unwrap().serve(responder);
-        let uri = "tcp://127.0.0.1:0".parse().unwrap();
-        let listening = self.relay.listen(&uri, &ListenOptions::default()).await;
-        let listening = listening.unwrap();
-        let before = self.directory.apps().len();
-        let requester = connect(listening.uri(), options).await.unwrap();
-        while self.directory.apps().len() == before {
-            tokio::task::yield_now().await;
-        }
-        self.directory.publish();
-        requester
+        let listening = self.rooms.listen().await;
+        self.rooms.join(listening.uri(), options).await
     }
 
     async fn ask(&self, request: Request<Body>) -> Response {
@@ -142,7 +107,7 @@ impl World {
     }
 
     fn counted(&self, status: &str) -> f64 {
-        let families = self.registry.gather();
+        let families = self.rooms.registry.gather();
         let family = families
             .iter()
             .find(|family| family.name() == "jackfield_http_calls_total")
@@ -501,47 +466,24 @@ async fn what_is_beyond_the_bounds_is_refused_and_leaves_room() {
     assert_eq!(seen.status, 200, "what was held has been given back");
 }
 
+#[tokio::test]
+async fn answers_take_of_the_same_memory_before_they_are_whole() {
+    let world = World::with(
+        |config| config.memory = 1 << 10,
+        identity::Config::default(),
+    );
+    let answers = Responder::new().response(async |request: Message| {
+        let size: usize = std::str::from_utf8(&request.data).unwrap().parse().unwrap();
+        Ok(Message::new("x".repeat(size)))
+    });
+    let _app = world.serve(answers).await;
+    for (size, status) in [("1000", 200), ("1025", 503), ("1024", 200)] {
+        let seen = world.send(FIND, &[], size).await;
+        assert_eq!(seen.status, status, "{size}");
+    }
+}
+
 /// A broker that asks for tokens, and who makes them.
-struct Realm {
-    key: NewKey,
-    config: identity::Config,
-    _folder: TempDir,
-}
-
-impl Realm {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let key = new_key().unwrap();
-        let public = folder.path().join("jwt.pub");
-        fs::write(&public, &key.public).unwrap();
-        let config = identity::Config {
-            required: true,
-            jwt: Some(JwtConfig {
-                profile: Profile::Alibaba,
-                issuer: "RSocketBroker".into(),
-                audience: Vec::new(),
-                keys: vec![public],
-                jwks: None,
-                refresh: Duration::from_secs(300),
-                clock_skew: Duration::from_secs(1),
-            }),
-            ..identity::Config::default()
-        };
-        Self {
-            key,
-            config,
-            _folder: folder,
-        }
-    }
-
-    fn token(&self, subject: &str, organisation: &str, roles: &[&str]) -> String {
-        let claims = json!({
-            "iss": "RSocketBroker", "sub": subject, "orgs": [organisation], "sas": ["default"], "roles": roles,
-        });
-        issue(self.key.private.as_bytes(), None, &claims).unwrap()
-    }
-}
-
 /// The rules as they hold for HTTP: who, and what comes of it.
 #[tokio::test]
 async fn rules_hold_for_calls_over_http() {
@@ -568,13 +510,13 @@ async fn rules_hold_for_calls_over_http() {
         },
     ];
     let world = World::with(|config| config.callers = 2, realm.config.clone());
-    let options = ConnectOptions::app("shop").bearer(realm.token("shop", "1", &[]));
+    let options = ConnectOptions::app("shop").bearer(realm.in_roles("shop", "1", &[]));
     let responder = echo().stream(|_| stream::once(async { Ok(Message::new("1")) }));
     let _app = world.join(options, responder).await;
     let bearer = |token: String| format!("Bearer {token}");
-    let kin = bearer(realm.token("till", "1", &[]));
-    let blind = bearer(realm.token("blind", "1", &["blind"]));
-    let stranger = bearer(realm.token("stranger", "2", &[]));
+    let kin = bearer(realm.in_roles("till", "1", &[]));
+    let blind = bearer(realm.in_roles("blind", "1", &["blind"]));
+    let stranger = bearer(realm.in_roles("stranger", "2", &[]));
     let forged = format!("{}x", &kin[..kin.len() - 4]);
     for (who, find, delete, streamed, services) in [
         ("", 401, 401, 401, None),
@@ -617,16 +559,12 @@ async fn every_refusal_of_credentials_reads_the_same() {
     let realm = Realm::new();
     let world = World::with(|_| {}, realm.config.clone());
     let mut bodies = Vec::new();
-    let expired = issue(
-        realm.key.private.as_bytes(),
-        None,
-        &json!({ "iss": "RSocketBroker", "sub": "a", "exp": 1 }),
-    );
+    let expired = realm.sign(&json!({ "iss": "RSocketBroker", "sub": "a", "exp": 1 }));
     for given in [
         "",
         "Bearer x",
         "Bearer a.b.c",
-        &format!("Bearer {}", expired.unwrap()),
+        &format!("Bearer {expired}"),
         "Basic !",
         "Basic eDp5",
         &format!("Bearer {}", "x".repeat(5000)),
@@ -662,12 +600,12 @@ async fn the_archived_brokers_tools_find_what_they_read() {
     app.ip = Some("10.0.0.1".into());
     let mut options = ConnectOptions::new();
     options.app = Some(app);
-    let options = options
-        .publish("g!shop.Items:2")
-        .unwrap()
-        .publish(archived::INTROSPECTION)
-        .unwrap();
+    let options = options.publish("g!shop.Items:2").unwrap();
     let answers = Responder::new().response(async |request: Message| {
+        let metadata = request.metadata.unwrap();
+        let tags = Composite::new(&metadata).find_mime(Mime::ROUTING).unwrap();
+        let route = format!("{}.findServiceByFullName", archived::INTROSPECTION);
+        assert!(tags.unwrap().content.ends_with(route.as_bytes()));
         let data: Value = serde_json::from_slice(&request.data).unwrap();
         Ok(Message::new(json!({ "serviceName": data[0] }).to_string()))
     });

@@ -28,6 +28,8 @@ mod keys;
 mod metrics;
 mod policy;
 mod principal;
+#[cfg(test)]
+pub(crate) mod realm;
 mod revoked;
 mod ring_provider;
 mod state;

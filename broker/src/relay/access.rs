@@ -169,21 +169,28 @@ impl Link {
         let bad = |error: jackfield_rsocket::metadata::MetadataError| {
             Refusal::BadMetadata(error.to_string())
         };
+        let mut shown = None;
         for entry in Composite::new(metadata) {
             let entry = entry.map_err(bad)?;
-            if entry.is(Mime::AUTHENTICATION) {
-                let chain = self.plane.chains.load();
-                if chain.authenticates() {
-                    let generation = chain.generation();
-                    self.on_behalf = self.speakers.find(entry.content, generation, self.now);
-                    let unknown = self.on_behalf.is_none();
-                    return Ok(unknown.then(|| Bytes::copy_from_slice(entry.content)));
-                }
-                let caller = self.plane.identity.of_request(entry.content);
-                self.on_behalf = Some(caller.map_err(|_| Refusal::RequestNotAuthenticated)?);
-                return Ok(None);
+            // Of two the responder might read the other one.
+            if entry.is(Mime::AUTHENTICATION) && shown.replace(entry.content).is_some() {
+                let what = "a request has one entry 0x7C at most";
+                return Err(Refusal::BadMetadata(what.into()));
             }
         }
+        let Some(shown) = shown else {
+            return Ok(None);
+        };
+        let chain = self.plane.chains.load();
+        let said = if chain.authenticates() {
+            match self.speakers.find(shown, chain.generation(), self.now) {
+                Some(said) => said,
+                None => return Ok(Some(Bytes::copy_from_slice(shown))),
+            }
+        } else {
+            self.plane.identity.of_request(shown).ok()
+        };
+        self.on_behalf = Some(said.ok_or(Refusal::RequestNotAuthenticated)?);
         Ok(None)
     }
 

@@ -57,7 +57,7 @@ impl Link {
         let single = !request.interaction.has_credit();
         let fault = way.fault.as_ref();
         let trouble = match fault.filter(|_| !silent) {
-            Some(fault) => Trouble::of_reply(fault, single, &self.plane)?,
+            Some(fault) => Trouble::of_reply(fault, single, (&self.plane, &self.me))?,
             None => None,
         };
         let ticket = Ticket::new(self.me.clone(), id, picked.to.link.clone());
@@ -162,6 +162,10 @@ impl Link {
         let Some(to) = picked else {
             return self.give_up(&ticket, &cargo, why);
         };
+        match self.dressed_again(&to, cargo.request.clone()) {
+            Ok(request) => cargo.request = request,
+            Err(_) => return self.give_up(&ticket, &cargo, why),
+        }
         let next = Ticket::new(self.me.clone(), id, to.link.clone());
         if let Some(Splice::Near(near)) = self.connection.get_mut(id)
             && Arc::ptr_eq(&near.ticket, &ticket)

@@ -32,7 +32,7 @@ use super::{
 use crate::directory::{Balance, Slot};
 
 /// The MIME type of such metadata, in the SETUP of a part of the broker.
-pub const DIRECT: &[u8] = b"message/x.jackfield.direct";
+pub(super) const DIRECT: &[u8] = b"message/x.jackfield.direct";
 
 /// The service that takes what an application says of itself before it goes.
 pub const LAST_METRICS: &str = "jackfield.LastMetrics";
@@ -41,7 +41,7 @@ pub const LAST_METRICS: &str = "jackfield.LastMetrics";
 const SERVICE: &str = "jackfield.Metrics";
 
 /// The metadata of a request to one application; it gets `header`.
-pub fn direct_metadata(uuid: &str, header: &[u8]) -> Bytes {
+pub(super) fn direct_metadata(uuid: &str, header: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(2 + uuid.len() + header.len());
     bytes.put_u16(u16::try_from(uuid.len()).unwrap_or(u16::MAX));
     bytes.put_slice(uuid.as_bytes());

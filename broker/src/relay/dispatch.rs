@@ -346,7 +346,7 @@ impl Link {
             balance,
             disturbed: asks && chain.disturbs(service),
             selected: asks && chain.selects(service),
-            change: change.cloned(),
+            change: change.cloned().map(Arc::new),
             plans: OnceLock::new(),
         }
     }

@@ -14,6 +14,7 @@ use super::{
     dispatch::Asked,
     handle::{Handle, LinkId},
     introduction::MetadataKind,
+    item::RequestPart,
     link::Link,
     refusal::Refusal,
     verdict::METADATA_OVERHEAD,
@@ -89,6 +90,31 @@ impl Link {
             return Err(Refusal::MetadataTooLong);
         }
         Ok(Some(dressed))
+    }
+
+    /// A whole request that goes to another instance than it was made for, which may have to be told more.
+    pub(super) fn dressed_again(
+        &self,
+        to: &Instance<Arc<Handle>>,
+        request: RequestPart,
+    ) -> Result<RequestPart, Refusal> {
+        let Some((metadata, data)) = request.parts() else {
+            return Ok(request);
+        };
+        let asked = Asked {
+            interaction: request.interaction,
+            metadata,
+            whole: true,
+            partial: false,
+        };
+        let Some(dressed) = self.dressed(to, None, &asked)? else {
+            return Ok(request);
+        };
+        let (metadata, data) = (dressed, Bytes::copy_from_slice(data));
+        match request.with_metadata(&metadata, &data, self.plane.limits.frame) {
+            (whole, None) => Ok(whole),
+            (_, Some(_)) => Err(Refusal::MetadataTooLong),
+        }
     }
 
     /// Metadata for a part of the broker: the caller first, then what it wrote.

@@ -92,7 +92,7 @@ impl Trouble {
     pub(super) fn of_reply(
         fault: &Fault,
         single: bool,
-        plane: &Plane,
+        (plane, me): (&Plane, &Handle),
     ) -> Result<Option<Self>, Refusal> {
         Ok(match fault {
             Fault::Cut { after, error } if !single || *after == 0 => Some(Self::Cut(Cut {
@@ -102,7 +102,7 @@ impl Trouble {
             })),
             Fault::Slow(apart) if !single => {
                 plane.holding.admits_time(*apart)?;
-                let share = plane.holding.admit(0)?;
+                let share = plane.holding.admit(me, 0)?;
                 plane.metrics.fault("slow");
                 Some(Self::Slow(Pace {
                     apart: *apart,
@@ -155,7 +155,7 @@ impl Near {
         let held = match fault {
             Some(Fault::Delay(delay)) => {
                 holding.admits_time(*delay)?;
-                let share = holding.admit(parcel.bytes())?;
+                let share = holding.admit(me, parcel.bytes())?;
                 plane.metrics.fault("delay");
                 let when = now + *delay;
                 Held {
@@ -165,7 +165,7 @@ impl Near {
                 }
             }
             Some(Fault::BlackHole) => {
-                let share = holding.admit(0)?;
+                let share = holding.admit(me, 0)?;
                 let latest = now + holding.time_max();
                 self.deadline = Some(self.deadline.map_or(latest, |due| due.min(latest)));
                 plane.metrics.fault("black_hole");

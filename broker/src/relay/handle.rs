@@ -16,6 +16,7 @@ use jackfield_rsocket::net::FrameIo;
 
 use super::{
     accept::address,
+    holding::Tally,
     item::Item,
     limits::Limits,
     outbox::{Outbox, Unplaced},
@@ -52,6 +53,8 @@ pub struct Handle {
     /// Of the certificate it showed in SETUP's TLS handshake.
     certificate: Option<[u8; 32]>,
     pub(super) outbox: Outbox,
+    /// What the broker holds of its requests.
+    pub(super) held: Arc<Tally>,
     /// Bytes that have left the outbox and wait for the socket, as of the owner's last turn.
     queued: AtomicUsize,
     /// No new requests are to be sent to it.
@@ -111,6 +114,7 @@ impl Handle {
             renewed: Mutex::default(),
             certificate: certificate(io),
             outbox: Outbox::new(limits.outbox, limits.outbox_hard),
+            held: Arc::default(),
             queued: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             parked: AtomicBool::new(false),

@@ -1,5 +1,6 @@
 //! Requests that the broker holds on purpose: delayed, swallowed by a black hole, paced, or waiting to be told who
-//! asks. All of them together are bounded in number and bytes, and each in time.
+//! asks. All of them together are bounded in number and bytes, and each in time. One link may hold an eighth of that, as
+//! of an outbox, or one request.
 
 use std::{
     sync::{
@@ -11,43 +12,55 @@ use std::{
 
 use super::{Limits, errand::Errand, handle::Handle, item::Item, refusal::Refusal, ticket::Ticket};
 
-/// What all links hold together.
+/// One link may hold so much of what all may.
+const PART: usize = 8;
+
+/// What all links hold together, and the bounds.
 #[derive(Debug)]
 pub(super) struct Holding {
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
+    all: Tally,
     requests_max: usize,
     bytes_max: usize,
     time_max: Duration,
+}
+
+/// What is held of the requests of one link, or of all.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 /// What one request holds; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     holding: Arc<Holding>,
+    /// Of the link whose request it is.
+    link: Arc<Tally>,
     bytes: usize,
 }
 
 impl Holding {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            requests: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            all: Tally::default(),
             requests_max: limits.held_requests,
             bytes_max: limits.held_bytes,
             time_max: limits.held_time,
         }
     }
 
-    /// Room for one request more.
-    pub(super) fn admit(self: &Arc<Self>, bytes: usize) -> Result<Share, Refusal> {
+    /// Room for one request more of a link.
+    pub(super) fn admit(self: &Arc<Self>, of: &Handle, bytes: usize) -> Result<Share, Refusal> {
         // The share is made first: a refusal gives back what was counted.
         let mut share = Share {
             holding: self.clone(),
+            link: of.held.clone(),
             bytes: 0,
         };
-        let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        if before >= self.requests_max {
+        let all = self.all.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let link = share.link.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if all > self.requests_max || (link > 1 && link > self.requests_max / PART) {
             return Err(Refusal::TooManyHeld);
         }
         share.take(bytes)?;
@@ -70,8 +83,8 @@ impl Holding {
     /// Requests and bytes held now.
     pub(super) fn held(&self) -> (usize, usize) {
         (
-            self.requests.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
+            self.all.requests.load(Ordering::Relaxed),
+            self.all.bytes.load(Ordering::Relaxed),
         )
     }
 }
@@ -79,9 +92,12 @@ impl Holding {
 impl Share {
     /// Room for so many bytes more.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let before = self.holding.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let all = self.holding.all.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let link = self.link.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes += bytes;
-        match before + bytes <= self.holding.bytes_max {
+        let alone = self.link.requests.load(Ordering::Relaxed) == 1;
+        let most = self.holding.bytes_max;
+        match all <= most && (alone || link <= most / PART) {
             true => Ok(()),
             false => Err(Refusal::TooManyHeld),
         }
@@ -90,7 +106,8 @@ impl Share {
     /// So many bytes are held no more.
     pub(super) fn give(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.holding.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.holding.all.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.link.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.bytes -= bytes;
     }
 }
@@ -98,7 +115,8 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.give(self.bytes);
-        self.holding.requests.fetch_sub(1, Ordering::Relaxed);
+        self.holding.all.requests.fetch_sub(1, Ordering::Relaxed);
+        self.link.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

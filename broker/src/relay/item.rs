@@ -100,6 +100,15 @@ impl RequestPart {
         }
     }
 
+    /// Metadata and data; none without metadata.
+    pub(super) fn parts(&self) -> Option<(&[u8], &[u8])> {
+        if !self.flags.contains(Flags::METADATA) {
+            return None;
+        }
+        let (len, rest) = self.body.split_first_chunk::<3>()?;
+        rest.split_at_checked(u32::from_be_bytes([0, len[0], len[1], len[2]]) as usize)
+    }
+
     /// The request as the engine needs it to number a stream: without its payload.
     pub(super) const fn shape(&self) -> Request<'static> {
         Request {

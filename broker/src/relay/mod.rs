@@ -36,6 +36,7 @@
 
 mod accept;
 mod access;
+mod asker;
 mod assembly;
 mod bucket;
 mod calls;
@@ -50,6 +51,7 @@ mod errand;
 mod events;
 mod faults;
 mod handle;
+mod happenings;
 mod holding;
 mod inbound;
 mod introduction;
@@ -69,6 +71,8 @@ mod random;
 mod refusal;
 mod resume;
 mod rewrite;
+#[cfg(test)]
+pub(crate) mod rooms;
 mod routes;
 mod routing;
 mod sessions;
@@ -77,7 +81,6 @@ mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
-mod tidings;
 mod traced;
 mod verdict;
 mod vouching;
@@ -101,7 +104,8 @@ use tokio::{
     task::LocalSet,
 };
 
-pub use direct::{DIRECT, LAST_METRICS, direct_metadata};
+pub use asker::Asker;
+pub use direct::LAST_METRICS;
 pub use dress::Caller;
 pub use handle::{Handle, LinkId};
 pub use limits::Limits;
@@ -301,9 +305,9 @@ impl Relay {
     pub async fn drain(&self, grace: Duration) -> usize {
         let chains = &self.plane.chains;
         let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
-        chains.tell(|| Happening::DrainBegan { seconds });
+        chains.tell(Happening::DrainBegan { seconds });
         let cut = self.plane.links.drain(grace).await;
-        chains.tell(|| Happening::DrainEnded);
+        chains.tell(Happening::DrainEnded);
         cut
     }
 }

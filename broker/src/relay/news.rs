@@ -6,8 +6,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use jackfield_rsocket::wire::Request;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use jackfield_rsocket::{
+    endpoint::{Budget, Share},
+    wire::Request,
+};
+use tokio::sync::mpsc;
 
 use super::handle::Handle;
 use crate::directory::Instance;
@@ -26,21 +29,21 @@ pub enum News {
         metadata: Option<Bytes>,
         data: Bytes,
         /// Given back when it has been read.
-        room: OwnedSemaphorePermit,
+        room: Share,
     },
 }
 
 #[derive(Debug)]
 pub(super) struct Newsroom {
     listener: OnceLock<mpsc::Sender<News>>,
-    bytes: Arc<Semaphore>,
+    bytes: Budget,
 }
 
 impl Default for Newsroom {
     fn default() -> Self {
         Self {
             listener: OnceLock::new(),
-            bytes: Arc::new(Semaphore::new(BYTES_MAX)),
+            bytes: Budget::new(BYTES_MAX),
         }
     }
 }
@@ -60,9 +63,7 @@ impl Newsroom {
     /// Whether it will be heard.
     pub(super) fn said(&self, app: Arc<Instance<Arc<Handle>>>, request: &Request<'_>) -> bool {
         let size = request.data.len() + request.metadata.map_or(0, <[u8]>::len);
-        let room = u32::try_from(size).ok();
-        let room = room.and_then(|size| self.bytes.clone().try_acquire_many_owned(size).ok());
-        let (Some(listener), Some(room)) = (self.listener.get(), room) else {
+        let (Some(listener), Some(room)) = (self.listener.get(), self.bytes.take(size)) else {
             return false;
         };
         let said = News::Said {

@@ -43,7 +43,7 @@ pub(super) struct Choice {
     pub(super) disturbed: bool,
     pub(super) selected: bool,
     /// What a plugin made of the route to get here.
-    pub(super) change: Option<Rewrite>,
+    pub(super) change: Option<Arc<Rewrite>>,
     /// What may go wrong, if that holds for every request that comes here by this route.
     pub(super) plans: OnceLock<Plans>,
 }

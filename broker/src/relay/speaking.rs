@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use jackfield_rsocket::{metadata::Scan, wire::StreamId};
 use ring::digest::{SHA256, digest};
+use tokio::time::timeout;
 
 use super::{
     errand::Errand,
@@ -33,6 +34,10 @@ use crate::{
 const KNOWN_MAX: usize = 64;
 /// How long a plugin's word is good, unless it says less.
 const GOOD_FOR: Duration = Duration::from_secs(60);
+/// How long its refusal is.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// Whose request it is; none: the plugin refuses who shows such credentials.
+pub(super) type Said = Option<Arc<Principal>>;
 
 /// What plugins said of credentials in requests of one connection. Of the credentials a hash is kept.
 #[derive(Default)]
@@ -42,7 +47,7 @@ pub(super) struct Speakers {
 
 struct Speaker {
     credentials: [u8; 32],
-    principal: Arc<Principal>,
+    said: Said,
     /// Of the chain that was asked.
     generation: u64,
     until: Instant,
@@ -75,8 +80,15 @@ pub(super) struct Word {
     told: Option<Told>,
     credentials: Bytes,
     generation: u64,
-    /// None: no plugin has an opinion.
-    principal: Result<Option<Arc<Principal>>, Refusal>,
+    answer: Answer,
+}
+
+/// What came of asking whose request it is.
+#[derive(Debug)]
+enum Answer {
+    Said(Said),
+    NoOpinion,
+    Failed,
 }
 
 fn hash(credentials: &[u8]) -> [u8; 32] {
@@ -86,33 +98,26 @@ fn hash(credentials: &[u8]) -> [u8; 32] {
 }
 
 impl Speakers {
-    pub(super) fn find(
-        &self,
-        credentials: &[u8],
-        generation: u64,
-        now: Instant,
-    ) -> Option<Arc<Principal>> {
+    pub(super) fn find(&self, credentials: &[u8], generation: u64, now: Instant) -> Option<Said> {
         if self.known.is_empty() {
             return None;
         }
         let credentials = hash(credentials);
         let speaker = { self.known.iter() }.find(|known| known.credentials == credentials)?;
         let good = speaker.generation == generation && now < speaker.until;
-        good.then(|| speaker.principal.clone())
+        good.then(|| speaker.said.clone())
     }
 
-    fn remember(
-        &mut self,
-        credentials: &[u8],
-        principal: &Arc<Principal>,
-        generation: u64,
-        now: Instant,
-    ) {
-        let left = principal.expires.map_or(GOOD_FOR, |expires| {
-            expires
-                .duration_since(SystemTime::now())
-                .unwrap_or_default()
-        });
+    fn remember(&mut self, credentials: &[u8], said: Said, generation: u64, now: Instant) {
+        let expires = said.as_ref().map(|principal| principal.expires);
+        let left = match expires {
+            None => REFUSED_FOR,
+            Some(None) => GOOD_FOR,
+            Some(Some(expires)) => {
+                let left = expires.duration_since(SystemTime::now());
+                left.unwrap_or_default()
+            }
+        };
         let credentials = hash(credentials);
         self.known.retain(|known| known.credentials != credentials);
         if self.known.len() >= KNOWN_MAX {
@@ -120,7 +125,7 @@ impl Speakers {
         }
         self.known.push(Speaker {
             credentials,
-            principal: principal.clone(),
+            said,
             generation,
             until: now + left.min(GOOD_FOR),
         });
@@ -139,7 +144,7 @@ impl Link {
             Some(Splice::Waiting(waiting)) => waiting.bytes(),
             _ => return Ok(()),
         };
-        let share = match self.plane.holding.admit(bytes) {
+        let share = match self.plane.holding.admit(&self.me, bytes) {
             Ok(share) => share,
             Err(refusal) => {
                 self.connection.forget(id);
@@ -169,7 +174,7 @@ impl Link {
         credentials: Bytes,
     ) -> Result<(), Refusal> {
         let told = Told {
-            _share: self.plane.holding.admit(waiting.bytes())?,
+            _share: self.plane.holding.admit(&self.me, waiting.bytes())?,
             request: waiting.request,
             fragments: waiting.fragments,
             metadata: waiting.metadata.freeze(),
@@ -202,14 +207,15 @@ impl Link {
         };
         let (me, plane) = (self.me.clone(), self.plane.clone());
         async move {
-            let (generation, principal) = plane.speaks_for(applicant).await;
+            let asking = timeout(plane.holding.time_max(), plane.speaks_for(applicant));
+            let (generation, answer) = asking.await.unwrap_or((0, Answer::Failed));
             let word = Word {
                 id,
                 number,
                 told,
                 credentials,
                 generation,
-                principal,
+                answer,
             };
             let _ = me.push(&me, Item::Word(Box::new(word)));
         }
@@ -223,17 +229,18 @@ impl Link {
             told,
             credentials,
             generation,
-            principal,
+            answer,
         } = word;
-        let principal = principal.and_then(|principal| match principal {
-            Some(principal) => {
-                self.speakers
-                    .remember(&credentials, &principal, generation, self.now);
-                Ok(principal)
+        let principal = match answer {
+            Answer::Said(said) => {
+                let now = self.now;
+                (self.speakers).remember(&credentials, said.clone(), generation, now);
+                said
             }
-            None => { self.plane.identity.of_request(&credentials) }
-                .map_err(|_| Refusal::RequestNotAuthenticated),
-        });
+            Answer::NoOpinion => self.plane.identity.of_request(&credentials).ok(),
+            Answer::Failed => None,
+        };
+        let principal = principal.ok_or(Refusal::RequestNotAuthenticated);
         if let Some(told) = told {
             return self.on_word_told(id, told, principal);
         }
@@ -282,16 +289,14 @@ impl Link {
 
 impl Plane {
     /// Whom plugins say a request speaks for, and the generation of the chain that said so.
-    async fn speaks_for(
-        &self,
-        applicant: Applicant,
-    ) -> (u64, Result<Option<Arc<Principal>>, Refusal>) {
+    async fn speaks_for(&self, applicant: Applicant) -> (u64, Answer) {
         let chain = self.chains.current();
-        let said = match chain.authenticate(applicant).await {
-            Admitted::Unknown => Ok(None),
-            Admitted::As(said) => Ok(Some(self.identity.vouched(voucher(said)))),
-            Admitted::Refused(_) | Admitted::Failed(_) => Err(Refusal::RequestNotAuthenticated),
+        let answer = match chain.authenticate(applicant).await {
+            Admitted::Unknown => Answer::NoOpinion,
+            Admitted::As(said) => Answer::Said(Some(self.identity.vouched(voucher(said)))),
+            Admitted::Refused(_) => Answer::Said(None),
+            Admitted::Failed(_) => Answer::Failed,
         };
-        (chain.generation(), said)
+        (chain.generation(), answer)
     }
 }

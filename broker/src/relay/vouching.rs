@@ -30,6 +30,8 @@ const MARGIN: u32 = 5;
 const MARGIN_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts when a plugin could not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts in any case: whoever says that it ends now would be asked without pause.
+const PAUSE_LEAST: Duration = Duration::from_millis(200);
 
 /// Who was let in, and how to ask again.
 pub(super) struct Vouched {
@@ -117,7 +119,7 @@ fn until_asked(expires: SystemTime) -> Duration {
     let left = expires
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    left - (left / MARGIN).min(MARGIN_MAX)
+    (left - (left / MARGIN).min(MARGIN_MAX)).max(PAUSE_LEAST)
 }
 
 fn applicant(entries: &Entries, shown: Credentials<'_>, transport: &str) -> Applicant {
@@ -176,5 +178,19 @@ pub(super) fn voucher(said: Said) -> Voucher {
         attributes: said.attributes,
         rights: said.rights.map(rights),
         lasts: said.expires,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_asked_in_time_and_never_without_pause() {
+        let pause = |left: u64| until_asked(SystemTime::now() + Duration::from_secs(left));
+        let near = |pause: Duration, secs: f64| (pause.as_secs_f64() - secs).abs() < 0.1;
+        assert!(near(pause(1), 0.8) && near(pause(3_600), 3_540.0));
+        assert_eq!(pause(0), PAUSE_LEAST);
+        assert_eq!(until_asked(SystemTime::UNIX_EPOCH), PAUSE_LEAST);
     }
 }

@@ -1,33 +1,29 @@
 //! The scraper's own connection to the relay, over which every application is asked.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jackfield_rsocket::{
-    endpoint::{self, CallError, ConnectOptions, Credit, Message, Requester},
+    endpoint::{CallError, Credit, Message, Requester},
     metadata::{
         CompositeBuilder, MetadataError, Mime, encode_accept_mime_types, encode_mime_type,
         encode_tags,
     },
-    net::memory_of,
-    wire::{ErrorCode, FRAME_LEN_MAX},
+    wire::ErrorCode,
 };
 
 use super::{Unscraped, Why};
 use crate::{
     chain::{Asking as How, Header, Question},
-    relay::{DIRECT, Relay, direct_metadata},
+    relay::{Asker, Relay},
 };
 
-/// What the connection holds in each direction: a page of two thousand series crosses in one piece.
-const PIPE: usize = 256 << 10;
 /// Items of a page in parts that may be on their way.
 const PARTS_AHEAD: u32 = 16;
 
 pub(super) struct Asking {
-    relay: Arc<Relay>,
-    connection: Mutex<Option<Requester>>,
+    asker: Asker,
     /// The largest reply that is taken.
     message_max: usize,
 }
@@ -35,8 +31,7 @@ pub(super) struct Asking {
 impl Asking {
     pub(super) fn new(relay: Arc<Relay>, message_max: usize) -> Self {
         Self {
-            relay,
-            connection: Mutex::default(),
+            asker: Asker::new(relay, message_max),
             message_max,
         }
     }
@@ -49,8 +44,7 @@ impl Asking {
     ) -> Result<Vec<Message>, Unscraped> {
         let header = header(&question.header)
             .map_err(|error| Unscraped::new(Why::App, format!("it cannot be asked: {error}")))?;
-        let request = Message::new(question.data.clone());
-        let request = request.with_metadata(direct_metadata(uuid, &header));
+        let request = Asker::request(uuid, &header, question.data.clone());
         let requester = self.requester().await?;
         match question.asking {
             How::RequestResponse => {
@@ -85,32 +79,8 @@ impl Asking {
     }
 
     async fn requester(&self) -> Result<Requester, Unscraped> {
-        if let Some(requester) = self.held() {
-            return Ok(requester);
-        }
-        let busy = |error: String| Unscraped::new(Why::Overload, error);
-        let (ours, theirs) = memory_of(FRAME_LEN_MAX, PIPE);
-        let attached = self.relay.attach(theirs).await;
-        attached.map_err(|error| busy(error.to_string()))?;
-        let mut options = ConnectOptions::new();
-        options.metadata_mime = String::from_utf8_lossy(DIRECT).into_owned();
-        options.limits.message = self.message_max;
-        let requester = endpoint::attach(ours, options).map_err(|error| busy(error.to_string()))?;
-        // Of two that were made at once the later one stays; the other ends with its calls.
-        *self.lock() = Some(requester.clone());
-        Ok(requester)
-    }
-
-    fn held(&self) -> Option<Requester> {
-        self.lock()
-            .clone()
-            .filter(|requester| !requester.is_closed())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Requester>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let requester = self.asker.requester().await;
+        requester.map_err(|error| Unscraped::new(Why::Overload, error.to_string()))
     }
 }
 

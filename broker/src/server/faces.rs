@@ -3,11 +3,15 @@
 use std::{io, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::{Admin, Audit, Faces, Handles, Operators, PluginDeed, PluginLoad, Readiness, Token},
+    admin::{
+        Admin, Audience, Audit, Faces, Handles, Operators, PluginDeed, PluginLoad, Pushed,
+        Readiness, Token,
+    },
     chain::{
         Beside, Chains, Happening, LoadErrors, Loader, NewVersion, OperationError, Operations,
     },
@@ -109,6 +113,12 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     let (readiness, connections) = (relay.clone(), relay.clone());
     let journal = chains.journal();
     let (acting, draining) = (chains.clone(), chains.clone());
+    let (known, pushing, telling) = (directory.clone(), relay.clone(), chains.clone());
+    let push = move |who: &str, to: &Audience, event| {
+        let pushed = push(&known, &pushing, to, event);
+        tell_deed(&telling, who, "push", &subject(to), pushed.told > 0);
+        pushed
+    };
     let plugins = move || serde_json::to_value(chains.views()).unwrap_or_default();
     let connections = move || serde_json::to_value(connections.connections()).unwrap_or_default();
     let running = Arc::clone(&config);
@@ -133,6 +143,7 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         services: Box::new(move || services.services()),
         plugins: Box::new(plugins),
         plugin: Box::new(plugin),
+        push: Box::new(push),
         journal,
         connections: Box::new(connections),
         config: Box::new(move || json!(config.load().settings)),
@@ -153,8 +164,36 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
     })
 }
 
+/// Only applications that are known to bear it are pushed anything.
+fn push(directory: &Directory, relay: &Relay, to: &Audience, event: Bytes) -> Pushed {
+    let mut instances = directory.instances();
+    instances.retain(|it| match to {
+        Audience::All => true,
+        Audience::App(name) => it.app.name == *name,
+        Audience::Uuid(uuid) => it.app.uuid == *uuid,
+    });
+    let mut pushed = Pushed::default();
+    for instance in instances {
+        let count = match instance.app.client.bears_push {
+            false => &mut pushed.deaf,
+            true if relay.push(&instance, event.clone()) => &mut pushed.told,
+            true => &mut pushed.missed,
+        };
+        *count += 1;
+    }
+    pushed
+}
+
+fn subject(to: &Audience) -> String {
+    match to {
+        Audience::All => "all".to_owned(),
+        Audience::App(name) => format!("app {name}"),
+        Audience::Uuid(uuid) => format!("uuid {uuid}"),
+    }
+}
+
 fn tell_deed(chains: &Chains, who: &str, what: &str, subject: &str, done: bool) {
-    chains.tell(|| Happening::OperatorActed {
+    chains.tell(Happening::OperatorActed {
         who: who.to_owned(),
         what: what.to_owned(),
         subject: subject.to_owned(),
@@ -225,8 +264,9 @@ impl Sizes {
 
     fn measure(&self, directory: &Directory) {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
-        self.apps.set(count(directory.apps().len()));
-        self.services.set(count(directory.services().len()));
+        let (apps, services) = directory.sizes();
+        self.apps.set(count(apps));
+        self.services.set(count(services));
     }
 }
 

@@ -86,7 +86,7 @@ fn every_embedded_plugin_does_its_work() {
     let left = chain.deadline();
     let selected = chain.select(&request(), None, &Instances(&shown), left);
     assert_eq!(selected, Ok(Selection::Among(vec![1])));
-    it.chains.tell(|| Happening::DrainEnded);
+    it.chains.tell(Happening::DrainEnded);
     until("audit was told", || {
         let labels = [("plugin", "audit"), ("outcome", "done")];
         it.metric("jackfield_plugin_calls_total", &labels) >= 1.0

@@ -171,11 +171,11 @@ fn later_hooks_see_the_route_as_the_filters_left_it() {
     it.plugin("tells", &guest).matches = pattern("com.example.Moved");
     it.load().unwrap();
     let chain = it.chains.load();
-    let change = Rewrite {
+    let change = Arc::new(Rewrite {
         service: Some("com.example.Moved".into()),
         version: Some("three".into()),
         ..Rewrite::default()
-    };
+    });
     let disturb = |change| {
         let disturbance = chain.disturb(&request(), change, chain.deadline()).unwrap();
         disturbance.plans.dice(|| 0).cloned()

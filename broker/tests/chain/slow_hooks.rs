@@ -185,7 +185,7 @@ async fn what_happens_is_told_in_order_and_what_is_lost_is_counted() {
     until("its own coming is told", || count("seen") == 1.0);
     let before = 1.0;
     for _ in 0..20_000 {
-        it.chains.tell(|| Happening::DrainEnded);
+        it.chains.tell(Happening::DrainEnded);
     }
     let dropped = || {
         let labels = [("plugin", "audit")];
@@ -195,6 +195,6 @@ async fn what_happens_is_told_in_order_and_what_is_lost_is_counted() {
         count("seen") - before + dropped() == 20_000.0
     });
     assert!(count("seen") - before >= 1_024.0);
-    it.chains.tell(|| Happening::DrainEnded);
+    it.chains.tell(Happening::DrainEnded);
     until("what was lost was told", || count("lost") == dropped());
 }

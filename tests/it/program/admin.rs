@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::broker::Broker;
 
 /// A GET or POST with the broker's token. Panics unless it is answered with 2xx.
-pub(super) fn admin(broker: &Broker, method: &str, path: &str, body: &str) -> Value {
+pub(crate) fn admin(broker: &Broker, method: &str, path: &str, body: &str) -> Value {
     let answer = exchange(broker.admin(), &ask(broker, method, path, body));
     good(&format!("{method} {path}"), &answer)
 }

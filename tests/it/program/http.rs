@@ -12,7 +12,7 @@ use crate::{
 
 const MORE: &str = "\n[[admin.token]]\nname = \"grafana\"\nroles = [\"read\"]\n";
 
-fn send(address: &str, line: &str, headers: &str, body: &str) -> (u16, Value) {
+pub(super) fn send(address: &str, line: &str, headers: &str, body: &str) -> (u16, Value) {
     let len = body.len();
     let request = format!(
         "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"

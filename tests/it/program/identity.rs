@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     admin::{metrics, until},
+    http::send,
     run,
     tls::Authority,
 };
@@ -224,4 +225,24 @@ fn a_certificate_says_who_somebody_is() {
         broker.log().contains("localhost"),
         "the log names the subject"
     );
+}
+
+/// Over HTTP as over RSocket: who may ask the broker itself, and what, is for the rules to say.
+#[test]
+fn rules_hold_for_the_brokers_own_services_over_http() {
+    let realm = Realm::new();
+    let health = "com.alibaba.rsocket.health.RSocketServiceHealth";
+    let rule = format!(
+        "[[auth.rule]]\nallow = [\"call\"]\nservice = \"{health}\"\nrole = [\"watcher\"]\n"
+    );
+    let broker = Broker::start_with(&realm.config(&rule));
+    let line = format!("POST /api/{health}/check");
+    let ask = |headers: &str| send(broker.http(), &line, headers, "[]");
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let watcher = ask(&bearer(&realm.token("watcher", &["--role", "watcher"])));
+    assert_eq!(watcher, (200, Value::from(1)));
+    let (status, fault) = ask(&bearer(&realm.token("plain", &[])));
+    assert_eq!((status, &fault["code"]), (403, &Value::from("RST-900401")));
+    let (status, _) = ask("");
+    assert_eq!(status, 401);
 }

@@ -17,6 +17,7 @@ mod migration;
 mod openapi;
 mod plugin_cli;
 mod plugins;
+mod push;
 mod reload;
 mod scraping;
 mod swap;
@@ -24,7 +25,7 @@ mod tls;
 
 use std::{future::Future, time::Duration};
 
-pub(crate) use self::admin::{exchange, metrics};
+pub(crate) use self::admin::{admin, exchange, metrics};
 
 /// Runs a test of clients that live in this process.
 fn run<F: Future<Output = ()>>(test: F) {

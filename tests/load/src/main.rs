@@ -46,6 +46,7 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --broker PATH  --connections N (10000)  --only tcp|tls|ws  --json
   harm     what a disturbance does to the p99 of others, in interleaved pairs
            --connect URI [--route R] --disturb COMMAND, or --broker PATH [--only NAME]
+           --plugin COMPONENT: what tests/guests/hostile becomes; without it no plugin disturbs
            --pairs N (10)  --seconds S (2)  --connections N (8)  --size BYTES (100)
            --share OF_CAPACITY (0.3)  --capacity CALLS_PER_SECOND  --json
   scrape   Prometheus reads many applications through a broker: CPU of the broker for each
@@ -54,9 +55,11 @@ jackfield-load: load for RSocket brokers and for what they are measured against
            --intervals N (3)  --own MS (0): what an application takes by itself
            --core-seconds S, --beyond MS: bars for the CPU and for the p99, none unless told
   disturb  one of the disturbances of `harm`, until it is ended
-           --kind flood|push|fragments|keepalive|slow-reader|churn  --connect URI [--route R]
+           --kind flood|push|fragments|keepalive|slow-reader|churn|plugin
+           --connect URI [--route R]
   register how long a broker takes to know many services, and what they cost it in memory
            --connect URI  --connections N (1000)  --services N (100, of each)  --watch PID
+           --hold SECONDS (0)   stay that long, for somebody to measure what it does to others; 60 at most
   gate     the speed gate, see docs/speed-gate.md
            --broker PATH  --rounds N (9)  --seconds S (1.5)  --only serial|callers|window
            --json
@@ -304,6 +307,7 @@ fn harm(mut args: Args) -> io::Result<bool> {
     let json = args.flag("json");
     let only = args.one("only");
     let broker = args.one("broker").map(PathBuf::from);
+    let plugin = args.one("plugin").map(PathBuf::from);
     let mut harm = Harm {
         target: Target::Raw {
             address: ([127, 0, 0, 1], 0).into(),
@@ -323,12 +327,15 @@ fn harm(mut args: Args) -> io::Result<bool> {
     };
     let (victim, address, route, disturbances) = match broker {
         Some(broker) => {
-            let victim = Victim::start(&broker)?;
+            let victim = Victim::start(&broker, plugin.as_deref())?;
             let Target::RSocket { address, route } = victim.target.clone() else {
                 return Err(io::Error::other("the victim speaks RSocket"));
             };
             let program = std::env::current_exe()?;
-            let wanted = |kind: &Disturbance| only.as_ref().is_none_or(|only| kind.name() == only);
+            let wanted = |kind: &Disturbance| {
+                only.as_ref().is_none_or(|only| kind.name() == only)
+                    && (*kind != Disturbance::Plugin || plugin.is_some())
+            };
             let commands = Disturbance::ALL.into_iter().filter(wanted).map(|kind| {
                 let (program, name) = (program.display(), kind.name());
                 let uri = format!("tcp://{address}");
@@ -382,7 +389,9 @@ fn disturb(mut args: Args) -> io::Result<bool> {
     let kind = Disturbance::ALL
         .into_iter()
         .find(|known| known.name() == kind)
-        .ok_or_else(|| args::usage("--kind flood|push|fragments|keepalive|slow-reader|churn"))?;
+        .ok_or_else(|| {
+            args::usage("--kind flood|push|fragments|keepalive|slow-reader|churn|plugin")
+        })?;
     let address = args.address("connect")?;
     let address = address.ok_or_else(|| args::usage("say whom: --connect"))?;
     let route = match kind {
@@ -402,8 +411,12 @@ fn register(mut args: Args) -> io::Result<bool> {
         services: args.or("services", 100)?,
         watch: args.numbers("watch")?.first().copied(),
     };
+    let hold: u64 = args.or("hold", 0)?;
     args.finish()?;
-    println!("{}", registering.run()?.json());
+    let registered = registering.run()?;
+    println!("{}", registered.json());
+    // Longer, and the broker would take them for dead.
+    thread::sleep(Duration::from_secs(hold.min(60)));
     Ok(true)
 }
 

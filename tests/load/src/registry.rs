@@ -25,12 +25,14 @@ pub struct Registering {
 }
 
 /// What it took.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Registered {
     pub services: usize,
     pub took: Duration,
     /// Resident memory of the broker, before and after; none if no process was named.
     pub memory: Option<(u64, u64)>,
+    /// The connections, which stay as long as this does.
+    _open: Vec<TcpStream>,
 }
 
 impl Registering {
@@ -51,6 +53,7 @@ impl Registering {
             services: self.connections * self.services,
             took,
             memory: before.zip(after),
+            _open: open,
         })
     }
 

@@ -57,7 +57,7 @@ fn every_verdict_arrives() {
     let decision = decided(guest.clone().always(1, &words, true));
     assert_eq!(
         (decision.verdict, decision.remember),
-        (Verdict::Rewrite(rewrite.clone()), true)
+        (Verdict::Rewrite(Box::new(rewrite.clone())), true)
     );
 
     let mut share = vec![3_000];

@@ -136,7 +136,7 @@ fn behaves(canary: &Canary) {
                     ..call()
                 },
             ) {
-                Verdict::Rewrite(rewrite) => rewrite == to(Some("b"), None),
+                Verdict::Rewrite(rewrite) => *rewrite == to(Some("b"), None),
                 verdict => {
                     assert_eq!(verdict, Verdict::Pass);
                     false

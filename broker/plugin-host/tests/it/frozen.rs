@@ -41,7 +41,7 @@ fn the_canary_of_that_day_loads_and_decides() {
     assert_eq!(decided(&diced), Verdict::Split(vec![share]));
 
     let steady = canary(r#"{"percent": 50, "version": "2", "by": "principal"}"#).unwrap();
-    assert_eq!(decided(&steady), Verdict::Rewrite(to));
+    assert_eq!(decided(&steady), Verdict::Rewrite(Box::new(to)));
     let mut anonymous = call();
     anonymous.caller.principal = "";
     let passed = steady.ask_about(&anonymous).unwrap();

@@ -1,5 +1,6 @@
 //! Components against the real engine: what they may do, what they may not, and what that costs them.
 
+mod built;
 mod calls;
 mod canaries;
 mod compiling;
@@ -10,3 +11,4 @@ mod hostile;
 mod hostile_hooks;
 mod hot_hooks;
 mod slow_hooks;
+mod villain;

@@ -8,12 +8,13 @@ use std::time::Instant;
 use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
+use super::budget::{Budget, Share};
 use super::driver::{guarded, now};
 use super::incoming::{End, Queue};
 use super::shared::{Load, Ticket};
-use super::{CallError, Failure, Items, Message, Reply};
+use super::{CallError, Failure, Items, Limits, Message, Reply};
 use crate::engine::{Assembler, TooLarge};
-use crate::wire::{Interaction, StreamId};
+use crate::wire::{ErrorCode, Interaction, StreamId};
 
 /// One stream, of either side.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(super) struct Call {
     pub(super) begun: Option<Interaction>,
     /// Counts the call for as long as it is open; requests of the peer are not counted.
     pub(super) load: Option<Load>,
-    assembler: Option<(Assembler, Instant)>,
+    assembler: Option<Assembly>,
 }
 
 impl Call {
@@ -45,7 +46,7 @@ impl Call {
 
     /// When the message began of which fragments have come and not the last.
     pub(super) fn assembling_since(&self) -> Option<Instant> {
-        self.assembler.as_ref().map(|(_, since)| *since)
+        self.assembler.as_ref().map(|assembly| assembly.since)
     }
 
     /// Adds a fragment; gives the message when it is the last.
@@ -53,26 +54,102 @@ impl Call {
         &mut self,
         fragment: Message,
         last: bool,
-        limit: usize,
-    ) -> Result<Option<Message>, TooLarge> {
-        let metadata_len = fragment.metadata.as_ref().map_or(0, bytes::Bytes::len);
+        room: &Room<'_>,
+    ) -> Result<Option<Message>, Unfit> {
+        let len = fragment.metadata.as_ref().map_or(0, bytes::Bytes::len) + fragment.data.len();
         if last && self.assembler.is_none() {
-            let fits = metadata_len + fragment.data.len() <= limit;
-            return if fits {
-                Ok(Some(fragment))
-            } else {
-                Err(TooLarge { limit })
-            };
+            if len > room.limit {
+                return Err(Unfit::TooLarge { limit: room.limit });
+            }
+            return Ok(Some(counted(fragment, room.take(len)?)));
         }
-        let begin = || (Assembler::new(limit), now());
-        let (assembler, _) = self.assembler.get_or_insert_with(begin);
+        let assembly = self.assembler.get_or_insert_with(|| Assembly {
+            assembler: Assembler::new(room.limit),
+            share: None,
+            since: now(),
+        });
+        match (&mut assembly.share, room.take(len)?) {
+            (Some(share), Some(more)) => share.add(more),
+            (share, more) => *share = more,
+        }
+        let assembler = &mut assembly.assembler;
         assembler.push(fragment.metadata.as_deref(), &fragment.data)?;
         Ok(if last {
-            self.assembler.take().map(|(whole, _)| whole.finish())
+            let whole = self.assembler.take();
+            whole.map(|whole| counted(whole.assembler.finish(), whole.share))
         } else {
             None
         })
     }
+}
+
+/// A message of which fragments have come.
+#[derive(Debug)]
+struct Assembly {
+    assembler: Assembler,
+    share: Option<Share>,
+    since: Instant,
+}
+
+/// What a message may take.
+pub(super) struct Room<'d> {
+    /// By itself.
+    pub(super) limit: usize,
+    /// With others.
+    pub(super) memory: Option<&'d Budget>,
+}
+
+impl<'d> Room<'d> {
+    pub(super) const fn new(limits: &Limits, memory: Option<&'d Budget>) -> Self {
+        Self {
+            limit: limits.message,
+            memory,
+        }
+    }
+
+    fn take(&self, bytes: usize) -> Result<Option<Share>, Unfit> {
+        let take = |memory: &Budget| memory.take(bytes).ok_or(Unfit::Full);
+        self.memory.map(take).transpose()
+    }
+}
+
+/// A message that finds no room.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfit {
+    TooLarge { limit: usize },
+    Full,
+}
+
+impl Unfit {
+    /// What its reader is told.
+    pub(super) const fn error(self) -> CallError {
+        match self {
+            Self::TooLarge { limit } => CallError::TooLarge { limit },
+            Self::Full => CallError::Full,
+        }
+    }
+
+    /// What its sender is told.
+    pub(super) const fn refusal(self) -> (ErrorCode, &'static str) {
+        match self {
+            Self::TooLarge { .. } => (ErrorCode::INVALID, "the message is over the limit"),
+            Self::Full => (ErrorCode::REJECTED, "there is no room for the message"),
+        }
+    }
+}
+
+impl From<TooLarge> for Unfit {
+    fn from(TooLarge { limit }: TooLarge) -> Self {
+        Self::TooLarge { limit }
+    }
+}
+
+/// The message, which keeps its share for as long as anybody holds its data.
+fn counted(mut message: Message, share: Option<Share>) -> Message {
+    if let Some(share) = share {
+        message.data = share.of(message.data);
+    }
+    message
 }
 
 /// Where what the peer sends goes.

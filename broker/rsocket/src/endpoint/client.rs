@@ -83,6 +83,7 @@ fn start(
     let shared = Shared::new(options.limits.queue);
     let requester = Requester::new(Arc::clone(&shared));
     let driver = Driver::client(opening, io, shared, options.handler, options.limits)?;
+    let driver = driver.within(options.memory);
     tokio::spawn(driver.run());
     Ok(requester)
 }

@@ -54,6 +54,9 @@ pub enum CallError {
     Unavailable(&'static str),
     #[error("the peer sent a message over the limit of {limit} bytes")]
     TooLarge { limit: usize },
+    /// The message would not fit into [`ConnectOptions::memory`](super::ConnectOptions::memory).
+    #[error("there is no room for the message")]
+    Full,
     #[error("the peer began a message and did not finish it in time")]
     Unfinished,
     /// The request was not sent: the peer's lease does not cover it.

@@ -21,7 +21,7 @@
 //! | routes, services, tags | [`Message::to`], [`Message::to_service`], [`Message::to_tagged`] |
 //! | credentials | [`Message::bearer`], [`Message::simple_auth`], [`ConnectOptions::bearer`] |
 //! | who an application is | [`ConnectOptions::app`], [`ConnectOptions::publish`] |
-//! | bounds | [`Limits`], [`ServeOptions`] |
+//! | bounds | [`Limits`], [`ServeOptions`], a [`Budget`] that connections share |
 //!
 //! Invariants
 //! - Every queue is bounded: requests wait for room, items are asked for before they are sent,
@@ -142,6 +142,7 @@
 
 mod address;
 mod backoff;
+mod budget;
 mod call;
 mod client;
 mod driver;
@@ -159,6 +160,7 @@ mod sessions;
 mod shared;
 
 pub use backoff::Backoff;
+pub use budget::{Budget, Share};
 pub use client::{attach, connect, connect_lazily, connect_with};
 pub use failure::{CallError, Closed, ConnectError, Failure};
 pub use handler::{Handler, Items, Reply};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::handler::Silent;
-use super::{Backoff, Handler, Message};
+use super::{Backoff, Budget, Handler, Message};
 use crate::engine::lease::LeasePolicy;
 use crate::metadata::ServiceRegistry;
 use crate::metadata::{AppMetadata, Auth, CompositeBuilder, MetadataError, Mime, Service};
@@ -105,6 +105,9 @@ pub struct ConnectOptions {
     pub setup_data: Bytes,
     pub handler: Arc<dyn Handler>,
     pub limits: Limits,
+    /// What messages of the peer take until they are let go, with those of other connections. What finds no room fails
+    /// with [`CallError::Full`](super::CallError::Full).
+    pub memory: Option<Budget>,
     /// How the socket behaves, and whom to trust over TLS.
     pub dial: DialOptions,
     /// Whether and how to dial again when the connection is lost. Calls that were open then fail,
@@ -132,6 +135,7 @@ impl ConnectOptions {
             setup_data: Bytes::new(),
             handler: Arc::new(Silent),
             limits: Limits::default(),
+            memory: None,
             dial: DialOptions::default(),
             reconnect: None,
             resume: None,

@@ -8,7 +8,7 @@ use super::*;
 
 impl World {
     fn drains(&self, seconds: u32) {
-        self.chains.tell(|| Happening::DrainBegan { seconds });
+        self.chains.tell(Happening::DrainBegan { seconds });
     }
 
     /// Reads the stream up to a line that begins like this.

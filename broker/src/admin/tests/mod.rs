@@ -3,6 +3,7 @@
 mod document;
 mod events;
 mod operators;
+mod push;
 
 use std::{
     io::{Read, Write},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use axum::{Router, routing::any};
+use bytes::Bytes;
 use jackfield_rsocket::endpoint::{Failure, Message};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -37,6 +39,8 @@ const ROLES: [(&str, &[Role]); 3] = [
 struct World {
     admin: Admin,
     drained: Arc<Mutex<Vec<Option<String>>>>,
+    /// Who told whom, and what.
+    pushed: Arc<Mutex<Vec<(String, Audience, Bytes)>>>,
     reasons: Arc<Mutex<Vec<String>>>,
     log: LogHandle,
     rooms: Arc<Rooms>,
@@ -64,6 +68,7 @@ impl World {
     /// With the merged page or without it.
     fn with(merged: bool) -> Self {
         let drained = Arc::<Mutex<Vec<Option<String>>>>::default();
+        let pushed = Arc::<Mutex<Vec<(String, Audience, Bytes)>>>::default();
         let reasons = Arc::<Mutex<Vec<String>>>::default();
         let log = LogHandle::silent();
         let service = ServiceView {
@@ -88,6 +93,21 @@ impl World {
             plugin: Box::new(|who, plugin, deed| match (who, plugin, deed) {
                 ("admin" | "deployer", "canary", PluginDeed::Promote) => Ok(7),
                 (who, ..) => Err(format!("{who} has nothing to go back to")),
+            }),
+            push: Box::new({
+                let pushed = Arc::clone(&pushed);
+                move |who, to, event| {
+                    if *to == Audience::App("nobody".into()) {
+                        return Pushed::default();
+                    }
+                    let letter = (who.to_owned(), to.clone(), event);
+                    pushed.lock().unwrap().push(letter);
+                    Pushed {
+                        told: 1,
+                        deaf: 2,
+                        missed: 3,
+                    }
+                }
             }),
             journal: Arc::clone(&journal),
             connections: Box::new(|| json!([])),
@@ -128,6 +148,7 @@ impl World {
         Self {
             admin: Admin::start(faces, handles).unwrap(),
             drained,
+            pushed,
             reasons,
             log,
             rooms,

@@ -194,7 +194,7 @@ impl Operations {
         let generation = self.0.override_with(plugin, of)?;
         tracing::info!(plugin, who, generation, "a plugin was {change}");
         let digest = self.live_digest(plugin).unwrap_or_default();
-        self.0.chains().tell(|| Happening::PluginChanged {
+        self.0.chains().tell(Happening::PluginChanged {
             plugin: plugin.to_owned(),
             digest,
             generation,

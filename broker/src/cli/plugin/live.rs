@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::admin::DEED_TIMEOUT;
+
 use super::super::{
     client::AdminArgs,
     exit::Failure,
@@ -183,7 +185,8 @@ pub(super) fn act(
         )));
     }
     let path = format!("/api/v1/plugins/{plugin}/{deed}");
-    admin.client()?.act(&path, body)
+    // A component is compiled first, in a child that is ended when it takes too long.
+    admin.client()?.act_within(&path, body, DEED_TIMEOUT)
 }
 
 /// The file as the broker finds it, whose working directory is another one.

@@ -1,73 +1,19 @@
 //! Who is let in and who may call whom: the archived broker's order of refusals, its rule of kin, and
 //! what ends when a token ends.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jackfield_rsocket::metadata::{BinaryRouting, ServicePattern};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use super::*;
-use crate::identity::{Config, Effect, JwtConfig, NewKey, Profile, Right, Rule, issue, new_key};
-
-/// A broker that asks for tokens, and who makes them.
-struct Realm {
-    folder: TempDir,
-    key: NewKey,
-    config: Config,
-}
+use crate::identity::{Effect, Right, Rule, realm::Realm};
 
 const UUID: &str = "6f1e0f3c-4b1c-4d4c-9a5e-0e6f6b8d2a11";
 
 impl Realm {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let key = new_key().unwrap();
-        let public = folder.path().join("jwt.pub");
-        fs::write(&public, &key.public).unwrap();
-        let config = Config {
-            required: true,
-            jwt: Some(JwtConfig {
-                profile: Profile::Alibaba,
-                issuer: "RSocketBroker".into(),
-                audience: Vec::new(),
-                keys: vec![public],
-                jwks: None,
-                refresh: Duration::from_secs(300),
-                clock_skew: Duration::from_secs(1),
-            }),
-            ..Config::default()
-        };
-        Self {
-            folder,
-            key,
-            config,
-        }
-    }
-
-    fn world(&self) -> World {
+    pub(super) fn world(&self) -> World {
         World::with_auth(|_| {}, self.config.clone())
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        issue(self.key.private.as_bytes(), None, claims).unwrap()
-    }
-
-    /// A member of an organisation, with a service account.
-    fn member(&self, subject: &str, organisation: &str, account: &str) -> String {
-        self.sign(&json!({
-            "iss": "RSocketBroker", "sub": subject, "orgs": [organisation], "sas": [account],
-        }))
     }
 
     /// Good for so many seconds from now.
@@ -81,7 +27,7 @@ impl Realm {
 }
 
 /// Entry 0x7C with a token, spelled so that it is text.
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("\u{5}bearer{token}")
 }
 
@@ -97,7 +43,7 @@ async fn refusal(peer: &mut Peer) -> String {
     seen.what
 }
 
-async fn settle(world: &World) {
+pub(super) async fn settle(world: &World) {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -60,8 +60,31 @@ fn a_responder_of_the_library_is_told_the_encoding() {
     });
 }
 
-/// Calls as other tools write them: rsc sends text routing and nothing else; the JetBrains client puts its query
-/// parameters into tags; the Java library leads with the binary form.
+/// One that was made for somebody who needs no telling, and came back unsent.
+#[test]
+fn a_responder_of_the_library_is_told_the_encoding_of_what_another_did_not_take() {
+    run(async {
+        let world = World::new();
+        let services = r#"["a.A"]"#;
+        let mut caller = world.caller().await;
+        let mut sdk = world.app(SDK, services).await;
+        let metadata = to("a.A.m");
+        let busy = request(Interaction::Response, 0, &metadata);
+        caller.request(1, busy).await;
+        delivered(&mut sdk).await;
+        // It has nothing to do, so it is picked next; and is leaving.
+        let mut plain = world.app(r#"{"name":"plain"}"#, services).await;
+        caller.request(3, busy).await;
+        plain.error(0, 0x102, "leaving").await;
+        let added = [&metadata[..], b"\xFA\x00\x00\x01\x85"].concat();
+        assert_eq!(delivered(&mut sdk).await, added);
+        plain.sees_nothing().await;
+    });
+}
+
+/// Calls as other tools write them, from descriptions of their bytes (of rsc there is a recording: `recorded.rs`): text
+/// routing and nothing else; the JetBrains client puts its query parameters into tags; the Java library leads with the
+/// binary form.
 #[test]
 fn calls_as_the_tools_of_others_write_them() {
     run(async {

@@ -12,7 +12,7 @@ fn app(sdk: &str) -> String {
 }
 
 impl Peer {
-    async fn push(&mut self, metadata: &[u8]) {
+    pub(super) async fn push(&mut self, metadata: &[u8]) {
         self.send(|out| MetadataPush { metadata }.encode(out)).await;
     }
 

@@ -342,7 +342,8 @@ fn what_is_held_is_bounded() {
                     limits.held-requests and limits.held-bytes allow";
         let metadata = to(ROUTE);
         let ask = || request(Interaction::Response, 0, &metadata);
-        let world = World::with(|limits| limits.held_requests = 2);
+        // An eighth of it for one link.
+        let world = World::with(|limits| limits.held_requests = 16);
         let (world, _plugins, mut echo, mut caller) = troubled_in(world, &delay(900)).await;
         caller
             .request(1, request(Interaction::FireAndForget, 0, &metadata))
@@ -358,6 +359,17 @@ fn what_is_held_is_bounded() {
         assert_eq!(echo.sees().await, seen(4, "Response n=0 hello"));
         echo.sees_nothing().await;
         assert_eq!(world.plane.metrics.refusals("held"), 2);
+        assert_eq!(world.plane.holding.held(), (0, 0));
+
+        let world = World::with(|limits| limits.held_requests = 2);
+        let (world, _plugins, mut echo, mut caller) = troubled_in(world, &delay(900)).await;
+        let (mut second, mut third) = (world.caller().await, world.caller().await);
+        for caller in [&mut caller, &mut second, &mut third] {
+            caller.request(1, ask()).await;
+        }
+        assert_eq!(third.sees().await, seen(1, full));
+        assert_eq!(echo.sees().await, seen(2, "Response n=0 hello"));
+        assert_eq!(echo.sees().await, seen(4, "Response n=0 hello"));
         assert_eq!(world.plane.holding.held(), (0, 0));
 
         let world = World::with(|limits| limits.held_bytes = 45);

@@ -2,6 +2,7 @@
 //! list.
 
 mod admission;
+mod delivery;
 mod departure;
 mod drain;
 mod dress;
@@ -12,6 +13,7 @@ mod lease;
 mod limits;
 mod memory;
 mod plugins;
+mod recorded;
 mod refusals;
 mod resume;
 mod selection;

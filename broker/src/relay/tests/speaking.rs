@@ -252,6 +252,41 @@ fn requests_wait_for_a_plugins_word_in_every_shape() {
     });
 }
 
+/// A refusal is remembered for a while, so that nobody has the plugin asked at the rate of his requests.
+#[test]
+fn refused_credentials_are_not_judged_each_time() {
+    run_live(async {
+        let world = World::with_auth(|_| {}, per_request());
+        let mut plugins = Plugins::of(&world);
+        plugins.add("speaks", &speaks(0, ADMITS));
+        let (_echo, mut caller) = (world.echo().await, world.caller().await);
+        for stream in [1, 3, 5, 7] {
+            ask(&mut caller, stream, &spoken("no")).await;
+            let refused = caller.sees().await;
+            assert!(refused.what.contains("RST-910405"), "{refused:?}");
+        }
+        assert_eq!(plugins.calls("speaks", "authenticator", "refuse"), 1);
+    });
+}
+
+/// Of two the broker would judge one and the responder perhaps the other.
+#[test]
+fn a_request_shows_credentials_once() {
+    run_live(async {
+        let world = World::with_auth(|_| {}, per_request());
+        let (_echo, mut caller) = (world.echo().await, world.caller().await);
+        let metadata = CompositeBuilder::new()
+            .push(Mime::ROUTING, &encode_tags([ROUTE]).unwrap())
+            .push(Mime::AUTHENTICATION, bearer("alice").as_bytes())
+            .push(Mime::AUTHENTICATION, bearer("bob").as_bytes())
+            .finish()
+            .unwrap();
+        ask(&mut caller, 1, &metadata).await;
+        let refused = caller.sees().await;
+        assert!(refused.what.contains("RST-600500"), "{refused:?}");
+    });
+}
+
 /// The rights that a plugin leaves out are gone, whatever the rules say.
 #[test]
 fn a_plugin_may_give_less_than_the_rules() {

@@ -1,9 +1,14 @@
 //! Applications of the library over time: who is let in, what comes back after a restart, what is pushed.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
-use super::{Sdk, free_port};
-use crate::broker::{Broker, CONFIG, Transport, binary};
+use serde_json::json;
+
+use super::{Realm, Sdk, free_port};
+use crate::{
+    broker::{Broker, CONFIG, Transport},
+    program::admin,
+};
 
 fn serve<'o>(more: &[&'o str]) -> Vec<&'o str> {
     [
@@ -27,39 +32,12 @@ fn tokens_are_asked_for() {
     if !Sdk::installed("tokens_are_asked_for") {
         return;
     }
-    let realm = tempfile::tempdir().expect("a folder");
-    let jackfield = |args: &[&str]| {
-        let mut command = Command::new(binary());
-        let made = command.args(args).current_dir(realm.path()).output();
-        let made = made.expect("it runs");
-        assert!(made.status.success(), "{args:?}");
-        String::from_utf8(made.stdout)
-            .expect("text")
-            .trim()
-            .to_owned()
-    };
-    jackfield(&["token", "key", "jwt.key"]);
-    // Without an end, as the archived broker's generator makes them.
+    let realm = Realm::new();
     let token = |subject: &str, account: &str| {
-        let made = jackfield(&[
-            "token",
-            "new",
-            "--key",
-            "jwt.key",
-            "--subject",
-            subject,
-            "--no-expiry",
-            "--service-account",
-            account,
-            "--audience",
-            "owner",
-        ]);
+        let made = realm.token(subject, account);
         format!("--rsocket.jwt-token={made}")
     };
-    let key = realm.path().join("jwt.key.pub").display().to_string();
-    let broker = Broker::start_with(&format!(
-        "{CONFIG}\n[auth]\nrequired = true\n[auth.jwt]\nprofile = \"alibaba\"\nkeys = [\"{key}\"]\n"
-    ));
+    let broker = Broker::start_with(&realm.config(CONFIG));
     let begin = |name: &str, options: &[&str]| {
         Sdk::begin(name, broker.uri(Transport::Tcp), broker.folder(), options)
     };
@@ -187,4 +165,32 @@ fn lists_are_pushed_to_who_bears_them() {
     client.must("upstream - jackfield.peer.OrderService", |answer| {
         answer == "none"
     });
+}
+
+/// What an operator sends through the admin API, an application hears as any other event.
+#[test]
+fn an_operator_tells_applications() {
+    if !Sdk::installed("an_operator_tells_applications") {
+        return;
+    }
+    let broker = Broker::start();
+    let uri = broker.uri(Transport::Tcp);
+    let begin = |name: &str| Sdk::begin(name, uri, broker.folder(), &SHOP);
+    let (one, two) = (begin("one"), begin("two"));
+    let (one, two) = (Sdk::ready(one), Sdk::ready(two));
+    let tell = |to: serde_json::Value, kind: &str| {
+        let event = json!({ "type": kind, "data": { "cache": "prices" } });
+        let letter = json!({ "to": to, "event": event }).to_string();
+        admin(&broker, "POST", "/api/v1/apps/events", &letter)
+    };
+    let told = |count: u32| json!({ "told": count, "deaf": 0, "missed": 0 });
+    assert_eq!(tell(json!({ "uuid": one.uuid }), "shop.One"), told(1));
+    assert_eq!(tell(json!({ "app": "shop" }), "shop.Both"), told(2));
+    for sdk in [&one, &two] {
+        sdk.must("events - -", |heard| {
+            heard.contains("shop.Both") && heard.contains(r#""cache":"prices""#)
+        });
+    }
+    assert!(one.ask("events - -").contains("shop.One"));
+    assert!(!two.ask("events - -").contains("shop.One"));
 }

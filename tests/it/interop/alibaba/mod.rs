@@ -6,18 +6,20 @@
 
 mod failover;
 mod life;
+mod starters;
 mod table;
 
 use std::{
     env, fs,
     net::TcpListener,
     path::Path,
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use super::client::{installed, java, root};
-use crate::process::Process;
+use crate::{broker::binary, process::Process};
 
 const PEER: &str = "tests/interop/java-alibaba/target/peer.jar";
 const ORIGINAL: &str = "tests/interop/java-alibaba/original/target/original.jar";
@@ -100,6 +102,41 @@ impl Sdk {
     }
 }
 
+/// Who makes tokens, as the archived broker's generator does: without an end.
+struct Realm(tempfile::TempDir);
+
+impl Realm {
+    fn new() -> Self {
+        let realm = Self(tempfile::tempdir().expect("a folder"));
+        realm.jackfield(&["token", "key", "jwt.key"]);
+        realm
+    }
+
+    fn jackfield(&self, args: &[&str]) -> String {
+        let mut command = Command::new(binary());
+        let made = command.args(args).current_dir(self.0.path()).output();
+        let made = made.expect("it runs");
+        assert!(made.status.success(), "{args:?}");
+        let text = String::from_utf8(made.stdout).expect("text");
+        text.trim().to_owned()
+    }
+
+    fn token(&self, subject: &str, account: &str) -> String {
+        let who = ["--subject", subject, "--service-account", account];
+        let how = ["--key", "jwt.key", "--no-expiry", "--audience", "owner"];
+        self.jackfield(&[&["token", "new"], &who[..], &how[..]].concat())
+    }
+
+    /// A configuration with which such a token is asked for.
+    fn config(&self, config: &str) -> String {
+        let key = self.0.path().join("jwt.key.pub");
+        let key = key.display();
+        format!(
+            "{config}\n[auth]\nrequired = true\n[auth.jwt]\nprofile = \"alibaba\"\nkeys = [\"{key}\"]\n"
+        )
+    }
+}
+
 /// A port that is free now, for a program that cannot say which one it got.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -114,12 +151,13 @@ fn full() -> bool {
 /// The versions that Maven resolved are those that are written down.
 #[test]
 fn the_versions_are_locked() {
-    if !installed("alibaba versions", &[PEER, ORIGINAL], "java") {
+    if !installed("alibaba versions", &[PEER, ORIGINAL, starters::APP], "java") {
         return;
     }
     for folder in [
         "tests/interop/java-alibaba",
         "tests/interop/java-alibaba/original",
+        "tests/interop/java-alibaba/starters",
     ] {
         let folder = root().join(folder);
         let jars = fs::read_dir(folder.join("target/dependency")).expect("the jars");

@@ -1,9 +1,18 @@
 //! What an application of the library sees, row by row: at the archived broker's engine and at Jackfield. Both
 //! columns are tested, and `docs/alibaba.md` is written from them.
 
-use std::{env, fmt::Write as _, fs, net::TcpStream, process::Command};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-use super::{ORIGINAL, START, Sdk, free_port, root};
+use super::{ORIGINAL, START, Sdk, free_port, root, starters};
 use crate::{
     broker::{Broker, Transport},
     interop::client::{installed, java},
@@ -120,7 +129,7 @@ struct World {
 }
 
 impl World {
-    fn new(uri: &str, http: &str, folder: &std::path::Path) -> Self {
+    fn new(uri: &str, http: &str, folder: &Path) -> Self {
         let serve = ["--spring.application.name=orders", "--peer.serve=true"];
         let with = |more: &[&'static str]| [&serve[..], more].concat();
         // One after the other: of two that come at the same moment, the archived broker may forget one.
@@ -401,19 +410,39 @@ fn the_library_at_the_archived_broker() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let (listen, http) = (free_port(), free_port());
-    let _original = original(listen, http, folder.path());
+    let _original = archived(&root().join(ORIGINAL), listen, http, folder.path());
     let uri = format!("tcp://127.0.0.1:{listen}");
     let world = World::new(&uri, &format!("127.0.0.1:{http}"), folder.path());
     check(world, |row| row.original);
 }
 
-fn original(listen: u16, http: u16, folder: &std::path::Path) -> Process {
+/// The archived broker as its users ran it, where somebody has built it: newer than the engine, and the same.
+#[test]
+fn the_library_at_the_archived_broker_server() {
+    let test = "the_library_at_the_archived_broker_server";
+    let Some(server) = starters::unpublished(test, starters::SERVER) else {
+        return;
+    };
+    if !Sdk::installed(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (listen, http) = (free_port(), free_port());
+    let _server = archived(&server, listen, http, folder.path());
+    let uri = format!("tcp://127.0.0.1:{listen}");
+    let world = World::new(&uri, &format!("127.0.0.1:{http}"), folder.path());
+    check(world, |row| row.original);
+}
+
+/// The engine or the server: started when both of its ports answer.
+fn archived(jar: &Path, listen: u16, http: u16, folder: &Path) -> Process {
     let mut command: Command = java();
     command.arg(format!("-Duser.home={}", folder.display()));
-    command.arg("-jar").arg(root().join(ORIGINAL));
+    command.arg("-jar").arg(jar);
     command.args([
         &format!("--rsocket.broker.listen={listen}"),
         &format!("--server.port={http}"),
+        &format!("--management.server.port={}", free_port()),
         "--spring.application.name=rsocket-broker",
         "--rsocket.broker.topology=standalone",
         "--rsocket.broker.auth-required=false",
@@ -421,11 +450,14 @@ fn original(listen: u16, http: u16, folder: &std::path::Path) -> Process {
         "--logging.level.root=warn",
     ]);
     command.current_dir(folder);
-    let process = Process::start("original", command, folder);
-    process.expect_within(START, "ready line", |line| {
-        line.starts_with("ready").then_some(())
-    });
-    assert!(TcpStream::connect(("127.0.0.1", listen)).is_ok());
+    let process = Process::start("archived", command, folder);
+    let end = Instant::now() + START;
+    for port in [listen, http] {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "port {port}: {}", process.errors());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
     process
 }
 
@@ -448,7 +480,8 @@ fn page() -> String {
         "# The Alibaba RSocket SDK at Jackfield\n\n\
          An unmodified application on `alibaba-rsocket-spring-boot-starter` 1.1.6, as its README teaches, connected to the\n\
          archived broker and to Jackfield. The archived broker is its engine, `alibaba-broker-spring-boot-starter` 1.1.1,\n\
-         the newest on Maven Central; the program around it (`alibaba-broker-server`) is not there.\n\n\
+         the newest on Maven Central. The whole program, `alibaba-broker-server`, is not there; built from the archived\n\
+         repository, 1.1.6 shows the same in every row (`JACKFIELD_ALIBABA_JARS`, below).\n\n\
          This page is written by a test (`tests/it/interop/alibaba/table.rs`): both columns are what an application sees, and\n\
          fail the build when that changes.\n\n\
          | | archived broker | Jackfield | |\n|---|---|---|---|\n",
@@ -464,10 +497,15 @@ fn page() -> String {
     page.push_str(
         "\nWhat is tested of Jackfield alone, in the same folder: tokens on and off, a refused token, a provider that is\n\
          started again, a broker that is killed and started again, two brokers of which one is killed, providers that are\n\
-         told to clients that call them directly, and the list of brokers pushed to clients.\n\n\
-         `alibaba-broker-registry-client-spring-boot-starter` and `alibaba-broker-config-client-spring-boot-starter` were\n\
-         never published to Maven Central, so no test starts them. The registry client calls the discovery service, which the\n\
-         table covers.\n",
+         told to clients that call them directly, the list of brokers pushed to clients, and events that an operator sends.\n\n\
+         ## What was never published\n\n\
+         `alibaba-broker-registry-client-spring-boot-starter`, `alibaba-broker-config-client-spring-boot-starter` and\n\
+         `alibaba-broker-server` are not on Maven Central. Who has built them says where the jars are:\n\n    \
+         JACKFIELD_ALIBABA_JARS=FOLDER cargo test -p jackfield-tests --test it -- starters archived_broker_server\n\n\
+         Both starters then boot against Jackfield with tokens: the registry client finds applications and services by Spring\n\
+         Cloud's discovery; the config client reads its properties before it starts, over HTTP one port below RSocket, and\n\
+         again when a `ConfigEvent` is pushed. The server is put through the table. Without the variable these tests say\n\
+         SKIPPED; with it they passed with jars of 1.1.6.\n",
     );
     page
 }

@@ -7,6 +7,7 @@ mod first_party;
 mod hostile;
 mod identity;
 mod versions;
+mod villain;
 
 use std::{fs, path::Path};
 
@@ -24,6 +25,9 @@ use crate::broker::Broker;
 )]
 #[path = "../../../../broker/plugin-host/tests/it/guests.rs"]
 mod guests;
+
+#[path = "../../../../broker/plugin-host/tests/it/built.rs"]
+mod built;
 
 use guests::Guest;
 

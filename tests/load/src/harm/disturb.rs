@@ -4,7 +4,7 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpSocket, runtime::Builder};
@@ -28,16 +28,19 @@ pub enum Disturbance {
     SlowReader,
     /// Publishes services and hides them again, a thousand changes a second.
     Churn,
+    /// Calls a service of its own, for which the broker asks a plugin that never returns.
+    Plugin,
 }
 
 impl Disturbance {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Flood,
         Self::Push,
         Self::Fragments,
         Self::Keepalive,
         Self::SlowReader,
         Self::Churn,
+        Self::Plugin,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Disturbance {
             Self::Keepalive => "keepalive",
             Self::SlowReader => "slow-reader",
             Self::Churn => "churn",
+            Self::Plugin => "plugin",
         }
     }
 
@@ -61,12 +65,37 @@ impl Disturbance {
                 Self::Keepalive => keepalive(address),
                 Self::SlowReader => slow_reader(address, route),
                 Self::Churn => churn(address),
+                Self::Plugin => plugin(address),
             };
             // Refused, most likely: not too often, or it is another disturbance.
             drop(result);
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// The service that the hostile plugin is for, and how often it is called.
+pub(super) const HOSTILE: &str = "load.Hostile";
+const CALLS_PER_SECOND: u32 = 2000;
+
+fn plugin(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    read_beside(&stream)?;
+    let mut out = Vec::new();
+    let uuid = "c0ffee01-0000-4000-8000-000000000001";
+    let metadata = frame::app_metadata_as(uuid, "hostile", &[HOSTILE.to_owned()]);
+    frame::put_setup(&mut out, &metadata);
+    stream.write_all(&out)?;
+    let metadata = frame::route_metadata(&format!("{HOSTILE}.call"));
+    let begun = Instant::now();
+    for call in 0..0x3FFF_FFFF_u32 {
+        let due = begun + Duration::from_secs(1) / CALLS_PER_SECOND * call;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        out.clear();
+        frame::put_request_response(&mut out, call * 2 + 1, &metadata, b"?");
+        stream.write_all(&out)?;
+    }
+    Ok(())
 }
 
 /// From an address of its own, where loopback has more than one: what is allowed per address is not the

@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+use disturb::HOSTILE;
+
 use crate::{
     gate::process::{Process, Scratch, arg, last_core, pin_this_thread},
     load::{Load, Pace, Target},
@@ -254,14 +256,16 @@ pub const ROUTE: &str = "load.Echo.echo";
 pub const ROUTE_ITEMS: &str = "load.Echo.items";
 
 impl Victim {
-    pub fn start(broker: &Path) -> io::Result<Self> {
+    /// `plugin`: a hostile one, for the service that only the attacker calls.
+    pub fn start(broker: &Path, plugin: Option<&Path>) -> io::Result<Self> {
         let scratch = Scratch::new("harm")?;
         let data = scratch.path("data");
         let config = format!(
             "[node]\nname = \"harm\"\nthreads = 1\ndata-dir = \"{}\"\n\
              [[listen]]\nuri = \"tcp://127.0.0.1:0\"\n\
-             [http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
-            arg(&data)?
+             [http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{}",
+            arg(&data)?,
+            plugin.map_or(Ok(String::new()), hostile)?,
         );
         let config = scratch.write("jackfield.toml", &config)?;
         let command = [arg(broker)?, "run", "--config", arg(&config)?];
@@ -291,6 +295,16 @@ impl Victim {
             _scratch: scratch,
         })
     }
+}
+
+/// Its configuration: it never returns, and never gets well.
+fn hostile(component: &Path) -> io::Result<String> {
+    let component = std::path::absolute(component)?;
+    let file = arg(&component)?;
+    Ok(format!(
+        "[[plugin]]\nname = \"hostile\"\nfile = \"{file}\"\nmatch = \"{HOSTILE}\"\n\
+         allow = [\"log\", \"kv\", \"call\", \"http\"]\n[plugin.settings]\nmisdeed = \"loop\"\n"
+    ))
 }
 
 /// Leaves the last core to the broker, and the others to everybody else: what callers, responder and

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::{CallError, Closed};
 use super::{Driver, now};
 use crate::engine::Timeout;
+use crate::wire::ErrorCode;
 
 impl Driver {
     /// Sets the timer for what comes first; true if something is due at once.
@@ -72,7 +73,7 @@ impl Driver {
         // Not at every single one of them: whoever begins many would make us look all the time.
         self.sweep = oldest.map(|since| (since + patience).max(now + patience / 8));
         for id in late {
-            self.give_up(id, CallError::Unfinished, UNFINISHED);
+            self.give_up(id, CallError::Unfinished, (ErrorCode::INVALID, UNFINISHED));
         }
     }
 }

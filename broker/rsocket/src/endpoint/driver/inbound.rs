@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::super::call::{Call, Inbound, Outbound};
+use super::super::call::{Call, Inbound, Outbound, Room, Unfit};
 use super::super::incoming::Queue;
 use super::super::shared::Ticket;
 use super::super::{CallError, Closed, Failure, Message};
 use super::{Driver, FRAMES, guarded, now};
 use crate::engine::lease::NO_LEASE;
-use crate::engine::{Event, Owner, Part, TooLarge, Violation};
+use crate::engine::{Event, Owner, Part, Violation};
 use crate::net::NetError;
 use crate::wire::{Body, ErrorCode, Flags, Frame, Interaction, Request, StreamId};
 
@@ -55,6 +55,7 @@ impl Driver {
             Err(error) if error.ignorable() => return Ok(()),
             Err(_) => return Err(self.violation(MALFORMED)),
         };
+        let room = Room::new(&self.limits, self.memory.as_ref());
         match self.connection.handle(frame) {
             Event::Ignored | Event::Draining => {}
             Event::Request { id, request } => self.take_request(id, &request, bytes),
@@ -68,7 +69,7 @@ impl Driver {
                     return Ok(());
                 };
                 let fragment = message(bytes, payload.metadata, payload.data);
-                let reaction = react(owner, fragment, flags, part, self.limits.message);
+                let reaction = react(owner, fragment, flags, part, &room);
                 self.follow(id, reaction);
                 self.watch_assembly(part);
             }
@@ -123,13 +124,14 @@ impl Driver {
             self.refuse(id, request.interaction, ErrorCode::REJECTED, NO_LEASE);
             return;
         }
+        let room = Room::new(&self.limits, self.memory.as_ref());
         let mut call = Call::new(Ticket::of(id), Inbound::Nothing, request.initial_n);
         let fragment = message(bytes, request.metadata, request.data);
-        let whole = match call.assemble(fragment, !request.follows, self.limits.message) {
+        let whole = match call.assemble(fragment, !request.follows, &room) {
             Ok(whole) => whole,
-            Err(TooLarge { .. }) => {
-                self.refuse(id, request.interaction, ErrorCode::INVALID, TOO_LARGE);
-                return;
+            Err(unfit) => {
+                let (code, text) = unfit.refusal();
+                return self.refuse(id, request.interaction, code, text);
             }
         };
         if whole.is_none() {
@@ -155,9 +157,7 @@ impl Driver {
                 self.dispatch(id, interaction, complete, message);
             }
             Reaction::Hold(queue) => self.held = Some(queue),
-            Reaction::TooLarge { limit } => {
-                self.give_up(id, CallError::TooLarge { limit }, TOO_LARGE);
-            }
+            Reaction::Unfit(unfit) => self.give_up(id, unfit.error(), unfit.refusal()),
         }
     }
 
@@ -169,7 +169,12 @@ impl Driver {
     }
 
     /// Ends a stream because of what the peer sent on it, or did not send.
-    pub(super) fn give_up(&mut self, id: StreamId, error: CallError, text: &str) {
+    pub(super) fn give_up(
+        &mut self,
+        id: StreamId,
+        error: CallError,
+        (code, text): (ErrorCode, &str),
+    ) {
         let Some(mut call) = self.connection.forget(id) else {
             return;
         };
@@ -177,9 +182,9 @@ impl Driver {
         if self.side.owns(id) {
             self.out.cancel(id);
         } else if let Some(interaction) = call.begun {
-            self.refuse(id, interaction, ErrorCode::INVALID, text);
+            self.refuse(id, interaction, code, text);
         } else {
-            self.out.error(id, ErrorCode::INVALID, text);
+            self.out.error(id, code, text);
         }
     }
 
@@ -204,9 +209,7 @@ enum Reaction {
         message: Message,
     },
     Hold(Arc<Queue>),
-    TooLarge {
-        limit: usize,
-    },
+    Unfit(Unfit),
 }
 
 fn react(
@@ -214,7 +217,7 @@ fn react(
     fragment: Message,
     flags: Flags,
     part: Part,
-    limit: usize,
+    room: &Room<'_>,
 ) -> Reaction {
     let complete = flags.contains(Flags::COMPLETE);
     let call = owner.get();
@@ -222,15 +225,15 @@ fn react(
         call.inbound.complete();
         return Reaction::Nothing;
     };
-    let message = match call.assemble(fragment, last, limit) {
+    let message = match call.assemble(fragment, last, room) {
         Ok(Some(message)) => message,
         Ok(None) => return Reaction::Nothing,
-        Err(TooLarge { limit }) => {
+        Err(unfit) => {
             // A stream that ended with this very frame is not there to be given up.
             if owner.ended() {
-                owner.get().inbound.fail(CallError::TooLarge { limit });
+                owner.get().inbound.fail(unfit.error());
             }
-            return Reaction::TooLarge { limit };
+            return Reaction::Unfit(unfit);
         }
     };
     if let Some(interaction) = call.begun.take() {
@@ -289,8 +292,6 @@ const MALFORMED: Violation = Violation {
     code: ErrorCode::CONNECTION_ERROR,
     text: "a frame is malformed",
 };
-
-const TOO_LARGE: &str = "the message is over the limit";
 
 /// Below this a part of a frame is copied out of its buffer.
 const SLICE_MIN: usize = 1024;

@@ -21,6 +21,7 @@ use futures_util::future::Abortable;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Sleep, sleep_until, timeout};
 
+use super::budget::Budget;
 use super::call::{Call, Work};
 use super::incoming::Queue;
 use super::opening::Opening;
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     handler: Arc<dyn Handler>,
     limits: Limits,
+    memory: Option<Budget>,
     side: Side,
     timer: Pin<Box<Sleep>>,
     /// The queue whose slow reader keeps us from reading.
@@ -143,6 +145,7 @@ impl Driver {
             shared,
             handler,
             limits,
+            memory: None,
             side,
             held: None,
             closing: false,
@@ -158,6 +161,12 @@ impl Driver {
     fn lease(&mut self, options: Option<LeaseOptions>) {
         self.leases = Leases::new(options);
         self.connection.set_leases(options.is_some());
+    }
+
+    /// Messages of the peer take their room from `memory`.
+    pub(super) fn within(mut self, memory: Option<Budget>) -> Self {
+        self.memory = memory;
+        self
     }
 
     pub(super) fn holding(mut self, held: Option<Held>) -> Self {

@@ -254,6 +254,39 @@ async fn endless_pieces_meet_a_limit() {
     assert!(matches!(error, CallError::TooLarge { limit: 1000 }));
 }
 
+#[tokio::test]
+async fn messages_of_a_budget_take_no_more_than_it_has() {
+    let budget = Budget::new(1000);
+    let mut options = ConnectOptions::new();
+    options.memory = Some(budget.clone());
+    let (near, mut raw) = Raw::server(options).await;
+    let call = async { near.request_response(Message::new("")).await };
+    let others = budget.take(500).unwrap();
+    let peer = async {
+        raw.next().await;
+        for _ in 0..6 {
+            raw.send(1, FrameType::PAYLOAD, follows(Flags::NEXT), &bytes(100))
+                .await;
+        }
+        raw.expect(1, FrameType::CANCEL, Flags::NONE, b"").await;
+    };
+    let error = tokio::join!(call, peer).0.unwrap_err();
+    assert!(matches!(error, CallError::Full));
+    assert!(budget.take(501).is_none());
+    // What was given up is given back; what arrives counts until it is let go.
+    let call = async { near.request_response(Message::new("")).await };
+    let peer = async {
+        raw.next().await;
+        let last = Flags::NEXT.with(Flags::COMPLETE);
+        raw.send(3, FrameType::PAYLOAD, last, &bytes(500)).await;
+    };
+    let reply = tokio::join!(call, peer).0.unwrap();
+    assert!(budget.take(1).is_none());
+    drop(reply);
+    assert!(budget.take(500).is_some());
+    drop(others);
+}
+
 /// Conformance 97: what we cut ourselves is what the strictest peer takes.
 #[tokio::test]
 async fn our_own_pieces_are_as_they_should_be() {

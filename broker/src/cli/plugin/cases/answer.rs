@@ -52,7 +52,8 @@ pub(super) fn verdict(verdict: &Verdict) -> Value {
             json!({ "split": shares.iter().map(share).collect::<Vec<_>>() })
         }
         Verdict::Refuse(refused) => json!({ "refuse": refusal(refused) }),
-        Verdict::Answer(Payload { metadata, data }) => {
+        Verdict::Answer(payload) => {
+            let Payload { metadata, data } = &**payload;
             let metadata = metadata.as_deref().map(String::from_utf8_lossy);
             json!({ "answer": { "metadata": metadata, "data": String::from_utf8_lossy(data) } })
         }
@@ -198,7 +199,7 @@ mod tests {
             ..Rewrite::default()
         };
         assert_eq!(
-            verdict(&Verdict::Rewrite(to)),
+            verdict(&Verdict::Rewrite(Box::new(to))),
             json!({ "rewrite": { "version": "2", "tags": { "k": "v" } } })
         );
         assert_eq!(selection(&Selection::One(3)), json!({ "one": 3 }));

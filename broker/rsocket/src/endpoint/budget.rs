@@ -1,25 +1,27 @@
-//! What bodies take: they count from their first byte until they have been handed on.
+//! What messages take, of many connections together: a message counts from its first byte until the last part of it is
+//! let go.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that may be held, all bodies together.
+/// Bytes that may be held at once. Clones share them; see [`ConnectOptions::memory`](super::ConnectOptions::memory).
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub struct Budget(Arc<Semaphore>);
 
-/// A part of the budget; it is given back when this is dropped.
+/// A part of a [`Budget`]; it is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Share(OwnedSemaphorePermit);
+pub struct Share(OwnedSemaphorePermit);
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
     /// None when there is not so much left. Nobody waits: what is held may be held for long.
-    pub(super) fn take(&self, bytes: usize) -> Option<Share> {
+    #[must_use]
+    pub fn take(&self, bytes: usize) -> Option<Share> {
         let bytes = u32::try_from(bytes).ok()?;
         let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes);
         permit.ok().map(Share)
@@ -27,12 +29,13 @@ impl Budget {
 }
 
 impl Share {
-    pub(super) fn add(&mut self, more: Self) {
+    /// Takes over what another share holds, of the same budget.
+    pub fn add(&mut self, more: Self) {
         self.0.merge(more.0);
     }
 
     /// The bytes, which take this share for as long as anybody holds them.
-    pub(super) fn of(self, bytes: Bytes) -> Bytes {
+    pub fn of(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held {
             bytes,
             _share: self,

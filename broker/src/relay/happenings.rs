@@ -15,7 +15,7 @@ type Instance = directory::Instance<Arc<Handle>>;
 impl Plane {
     pub(super) fn tell_connected(&self, app: &Instance) {
         let chains = &self.chains;
-        chains.tell(|| Happening::AppConnected(shown_app(app)));
+        chains.tell(Happening::AppConnected(shown_app(app)));
         self.tell_registered(app, &app.services());
     }
 
@@ -25,7 +25,7 @@ impl Plane {
         services: impl IntoIterator<Item = &'s Service>,
     ) {
         for service in services {
-            self.chains.tell(|| Happening::ServiceRegistered {
+            self.chains.tell(Happening::ServiceRegistered {
                 service: shown_service(service),
                 app: app.app.uuid.clone(),
             });
@@ -43,7 +43,7 @@ impl Plane {
         services: impl IntoIterator<Item = &'s Service>,
     ) {
         for service in services {
-            self.chains.tell(|| Happening::ServiceHidden {
+            self.chains.tell(Happening::ServiceHidden {
                 service: shown_service(service),
                 app: app.app.uuid.clone(),
             });
@@ -51,14 +51,14 @@ impl Plane {
     }
 
     pub(super) fn tell_gone(&self, app: &Instance, ending: &Ending) {
-        self.chains.tell(|| Happening::AppGone {
+        self.chains.tell(Happening::AppGone {
             app: shown_app(app),
             reason: ending.text().to_owned(),
         });
     }
 
     pub(super) fn tell_refused(&self, app: &str, address: &str, reason: &str) {
-        self.chains.tell(|| Happening::AppRefused {
+        self.chains.tell(Happening::AppRefused {
             app: app.to_owned(),
             address: address.to_owned(),
             reason: reason.to_owned(),
