@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     api::Answer, faces::Room, openapi::list_of, operators::Role, reply::Refusal, route::Route,
 };
+use crate::telemetry::PageFormat;
 
 const NAME: &str = "jackfield_requests_total{";
 
@@ -29,7 +30,7 @@ pub(super) fn route() -> Route {
 }
 
 async fn calls(State(room): State<Arc<Room>>) -> Answer {
-    let page = (room.handles.metrics)().map_err(|error| {
+    let page = (room.handles.metrics)(PageFormat::Text).map_err(|error| {
         let (status, todo) = (StatusCode::INTERNAL_SERVER_ERROR, "see the broker's log");
         Refusal::new(status, error.to_string(), todo)
     })?;

@@ -7,10 +7,11 @@ use crate::{
     chain::Journal,
     directory::{AppView, ServiceView},
     scrape::Scraper,
-    telemetry::{LogHandle, MetricsError},
+    telemetry::{LogHandle, MetricsError, PageFormat},
 };
 
 type View<T> = Box<dyn Fn() -> T + Send + Sync>;
+type Metrics = Box<dyn Fn(PageFormat) -> Result<String, MetricsError> + Send + Sync>;
 type Act = Box<dyn Fn(&str, &str, PluginDeed) -> Result<u64, String> + Send + Sync>;
 type Push = Box<dyn Fn(&str, &Audience, Bytes) -> Pushed + Send + Sync>;
 type Drain = Box<dyn Fn(&str, Option<&str>) -> Result<(), String> + Send + Sync>;
@@ -18,7 +19,7 @@ type Drain = Box<dyn Fn(&str, Option<&str>) -> Result<(), String> + Send + Sync>
 /// All that the faces can see and do. Views are asked for on the admin thread and must not block.
 pub struct Handles {
     /// The page for Prometheus.
-    pub metrics: View<Result<String, MetricsError>>,
+    pub metrics: Metrics,
     /// The pages of applications.
     pub scraper: Arc<Scraper>,
     pub log: LogHandle,

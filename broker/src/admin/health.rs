@@ -12,9 +12,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::telemetry::Registry;
-
-use super::{faces::Room, hosts::Hosts, reply::Refusal};
+use super::{accept::accepted, faces::Room, hosts::Hosts, reply::Refusal};
 
 pub(super) fn router(room: Arc<Room>) -> Router {
     super::scrapes::http(Router::new())
@@ -40,9 +38,16 @@ pub(super) fn guarded(calls: Router, pages: Hosts) -> Router {
     }))
 }
 
-async fn metrics(State(room): State<Arc<Room>>) -> Response {
-    match (room.handles.metrics)() {
-        Ok(page) => ([(header::CONTENT_TYPE, Registry::MEDIA_TYPE)], page).into_response(),
+async fn metrics(State(room): State<Arc<Room>>, headers: HeaderMap) -> Response {
+    let format = accepted(&headers);
+    match (room.handles.metrics)(format) {
+        Ok(page) => {
+            let about = [
+                (header::CONTENT_TYPE, format.media_type()),
+                (header::VARY, "accept"),
+            ];
+            (about, page).into_response()
+        }
         Err(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             Refusal::new(status, error.to_string(), "see the broker's log").into_response()

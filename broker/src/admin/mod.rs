@@ -16,6 +16,7 @@
 //! Looks down at: gateway (its routes), cluster (what may be pushed), scrape, chain (the journal), directory (views),
 //! telemetry. Looked at by: server, which hands in [`Handles`].
 
+mod accept;
 mod api;
 mod audit;
 mod calls;

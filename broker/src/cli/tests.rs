@@ -120,7 +120,7 @@ fn every_code_of_the_relay_has_a_page() {
 fn face(folder: &Path) -> Admin {
     let handles = Handles {
         scraper: crate::scrape::tests::World::new().scraper,
-        metrics: Box::new(|| Ok(String::new())),
+        metrics: Box::new(|_| Ok(String::new())),
         log: LogHandle::silent(),
         apps: Box::new(Vec::new),
         services: Box::new(Vec::new),

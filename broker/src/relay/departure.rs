@@ -12,12 +12,14 @@ use super::{
     faults::{Trouble, go_alone},
     handle::Handle,
     inbound::{place, tell_credit},
+    introduction::MetadataKind,
     item::{Cargo, Item, Opening, Part, Returned},
     link::Link,
     pick::Picked,
     refusal::{Outcome, Refusal, Untaken},
     splice::{Call, Near, Splice},
     ticket::{End, Ticket},
+    traced::trace_of,
 };
 use crate::{chain::Fault, directory::Instance};
 
@@ -59,7 +61,11 @@ impl Link {
             None => None,
         };
         let ticket = Ticket::new(self.me.clone(), id, picked.to.link.clone());
-        let call = Call::new(way.route.metrics.clone(), self.now);
+        let trace = match self.metadata_kind {
+            MetadataKind::Composite => trace_of(request.metadata),
+            _ => None,
+        };
+        let call = Call::new(way.route.metrics.clone(), self.now, trace);
         let shaper = Trouble::shaper(trouble.as_ref(), self.plane.limits.credit_window);
         let mut near = Near::new(ticket, shaper, request.partial, call);
         near.silent = silent;

@@ -366,7 +366,7 @@ impl Link {
             data,
         };
         self.say(|frame| reply.encode(id, frame));
-        route.metrics.ended(Outcome::Ok, Duration::ZERO);
+        route.metrics.ended(Outcome::Ok, Duration::ZERO, None);
     }
 
     // ---- refusals

@@ -1,35 +1,19 @@
-//! What the data plane counts. Handles are resolved when a route is, never at the call, and what is counted for
-//! every call or turn has numbers of its own for each thread.
+//! What the data plane counts. What is counted for every turn has numbers of its own for each thread; calls are
+//! counted in `calls.rs`.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use jackfield_rsocket::wire::{ErrorCode, Interaction};
-use prometheus::{
-    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::{Collector, Desc},
-    proto::{Bucket, Histogram, Metric, MetricFamily, MetricType},
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::refusal::{Outcome, Refusal};
-use crate::telemetry::{
-    Sharded, Tally, ThreadCounter, ThreadCounters, counter_metric, family, label_pairs,
+use super::{
+    calls::{CallMetrics, Calls, OTHER, Shown},
+    refusal::{Outcome, Refusal},
 };
+use crate::telemetry::{Exemplars, ThreadCounter, ThreadCounters};
 
-/// Services with a label of their own; later ones share `other`. A label never moves.
-const SERVICES_MAX: usize = 500;
-const OTHER: &str = "other";
 /// What chaos may do to a call.
 const FAULTS: [&str; 5] = ["delay", "error", "black_hole", "cut", "slow"];
-/// 100 microseconds to 30 seconds.
-const SECONDS: [f64; 17] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0,
-];
-
 /// Every metric of the relay, registered once.
 #[derive(Debug)]
 pub struct Metrics {
@@ -51,187 +35,6 @@ pub struct Metrics {
     pushes: IntCounterVec,
     pub(super) outbox_bytes: IntGauge,
     calls: Arc<Calls>,
-}
-
-/// The metrics of one service and interaction.
-#[derive(Debug)]
-pub(super) struct CallMetrics {
-    counts: Sharded<Counts>,
-    single: bool,
-    /// Whether anything is counted at all.
-    counting: bool,
-}
-
-/// What one thread counted.
-#[derive(Debug, Default)]
-struct Counts {
-    outcomes: [Tally; Outcome::ALL.len()],
-    /// The last is for what took longer than any bound. How many there were is their sum, so that the two cannot
-    /// differ.
-    buckets: [Tally; SECONDS.len() + 1],
-    nanoseconds: Tally,
-}
-
-impl CallMetrics {
-    fn new(interaction: Interaction, counting: bool) -> Self {
-        Self {
-            counts: Sharded::default(),
-            single: !interaction.has_credit(),
-            counting,
-        }
-    }
-
-    /// A call ended after so long.
-    pub(super) fn ended(&self, outcome: Outcome, after: Duration) {
-        if !self.counting {
-            return;
-        }
-        let (counts, writer) = self.counts.mine();
-        counts.outcomes[outcome as usize].add(1, writer);
-        if self.single {
-            self.observe(after);
-        }
-    }
-
-    /// Whether the interaction has many items, of which the first one is timed.
-    pub(super) const fn is_stream(&self) -> bool {
-        !self.single
-    }
-
-    /// A stream's first item came after so long.
-    pub(super) fn first_item(&self, after: Duration) {
-        if !self.single && self.counting {
-            self.observe(after);
-        }
-    }
-
-    fn observe(&self, after: Duration) {
-        let seconds = after.as_secs_f64();
-        let (counts, writer) = self.counts.mine();
-        let bucket = SECONDS.partition_point(|bound| *bound < seconds);
-        counts.buckets[bucket].add(1, writer);
-        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        counts.nanoseconds.add(nanoseconds, writer);
-    }
-
-    fn outcome(&self, outcome: Outcome) -> u64 {
-        self.counts
-            .sum(|counts| counts.outcomes[outcome as usize].get())
-    }
-
-    fn histogram(&self) -> Histogram {
-        let mut below = 0;
-        let mut upto = |at: usize| {
-            below += self.counts.sum(|counts| counts.buckets[at].get());
-            below
-        };
-        let bucket = |(at, bound): (usize, &f64)| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(upto(at));
-            bucket
-        };
-        let buckets = SECONDS.iter().enumerate().map(bucket).collect();
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(upto(SECONDS.len()));
-        let nanoseconds = self.counts.sum(|counts| counts.nanoseconds.get());
-        histogram.set_sample_sum(nanoseconds as f64 / 1e9);
-        histogram
-    }
-}
-
-/// The metrics of all services, and the page's view of them.
-#[derive(Debug)]
-struct Calls {
-    known: Mutex<HashMap<(String, Interaction), Arc<CallMetrics>>>,
-    requests: Desc,
-    duration: Desc,
-    first_item: Desc,
-    counting: bool,
-}
-
-impl Calls {
-    fn new(counting: bool) -> prometheus::Result<Self> {
-        let desc = |name: &str, help: &str, labels: &[&str]| {
-            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
-        };
-        Ok(Self {
-            known: Mutex::default(),
-            requests: desc(
-                "jackfield_requests_total",
-                "Requests by how they ended.",
-                &["rsocket_service", "interaction", "outcome"],
-            )?,
-            duration: desc(
-                "jackfield_request_duration_seconds",
-                "From a request to the end of its reply; request/response and fire-and-forget.",
-                &["rsocket_service", "interaction"],
-            )?,
-            first_item: desc(
-                "jackfield_first_item_duration_seconds",
-                "From a request to its first item; streams and channels.",
-                &["rsocket_service", "interaction"],
-            )?,
-            counting,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Interaction), Arc<CallMetrics>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The handles of one service and interaction; beyond [`SERVICES_MAX`] services those of `other`.
-    fn of(&self, service: &str, interaction: Interaction) -> Arc<CallMetrics> {
-        let mut known = self.lock();
-        let has = known.contains_key(&(service.to_owned(), interaction));
-        let full = known.len() >= SERVICES_MAX * Interaction::ALL.len();
-        let label = if has || !full { service } else { OTHER };
-        known
-            .entry((label.to_owned(), interaction))
-            .or_insert_with(|| Arc::new(CallMetrics::new(interaction, self.counting)))
-            .clone()
-    }
-}
-
-/// Lets the registry look at what the relay holds.
-struct Shown(Arc<Calls>);
-
-impl Collector for Shown {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.0.requests, &self.0.duration, &self.0.first_item]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let (mut requests, mut duration, mut first_item) = (Vec::new(), Vec::new(), Vec::new());
-        for ((service, interaction), call) in self.0.lock().iter() {
-            let labels = [
-                ("rsocket_service", service.as_str()),
-                ("interaction", interaction.as_str()),
-            ];
-            for outcome in Outcome::ALL {
-                let labels = [labels[0], labels[1], ("outcome", outcome.as_str())];
-                requests.push(counter_metric(&labels, call.outcome(outcome)));
-            }
-            let mut metric = Metric::from_label(label_pairs(&labels));
-            metric.set_histogram(call.histogram());
-            match call.single {
-                true => duration.push(metric),
-                false => first_item.push(metric),
-            }
-        }
-        let families = [
-            (&self.0.requests, MetricType::COUNTER, requests),
-            (&self.0.duration, MetricType::HISTOGRAM, duration),
-            (&self.0.first_item, MetricType::HISTOGRAM, first_item),
-        ];
-        // The registry takes a family without a metric for a mistake.
-        let families = families.into_iter().filter(|family| !family.2.is_empty());
-        families
-            .map(|(desc, kind, metrics)| family(desc, kind, metrics))
-            .collect()
-    }
 }
 
 impl Metrics {
@@ -294,7 +97,7 @@ impl Metrics {
         if counting {
             registry.register(Box::new(frames))?;
             registry.register(Box::new(bytes))?;
-            registry.register(Box::new(Shown(Arc::clone(&calls))))?;
+            registry.register(Box::new(Shown::new(&calls)))?;
         }
         let faults = counters(
             "jackfield_faults_total",
@@ -396,12 +199,15 @@ impl Metrics {
 
     /// A request was refused before it belonged to a service.
     pub(super) fn call_refused(&self, interaction: Interaction) {
-        let other = self.calls.of(OTHER, interaction);
-        let (counts, writer) = other.counts.mine();
-        counts.outcomes[Outcome::Refused as usize].add(1, writer);
+        self.calls.of(OTHER, interaction).counted(Outcome::Refused);
     }
 
     pub(super) fn call(&self, service: &str, interaction: Interaction) -> Arc<CallMetrics> {
         self.calls.of(service, interaction)
+    }
+
+    /// Calls that somebody keeps the trace of.
+    pub(super) fn exemplars(&self) -> Exemplars {
+        self.calls.exemplars()
     }
 }

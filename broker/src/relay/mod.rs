@@ -39,6 +39,7 @@ mod access;
 mod asker;
 mod assembly;
 mod bucket;
+mod calls;
 mod control;
 mod deadline;
 mod departure;
@@ -80,7 +81,7 @@ mod speaking;
 mod splice;
 mod sticky;
 mod ticket;
-
+mod traced;
 mod verdict;
 mod vouching;
 mod waiting;
@@ -122,6 +123,7 @@ use crate::{
     chain::{Chains, Happening},
     directory::{self, Instance},
     identity::{Credentials, Identity, Principal},
+    telemetry::Exemplars,
 };
 
 /// The directory as the relay uses it: calls are delivered to links.
@@ -262,6 +264,11 @@ impl Relay {
             .set(i64::try_from(parked).unwrap_or(i64::MAX));
         let (requests, bytes) = self.plane.holding.held();
         self.plane.metrics.held(requests, bytes);
+    }
+
+    /// Calls that somebody keeps the trace of, for the histograms that count them.
+    pub fn exemplars(&self) -> Exemplars {
+        self.plane.metrics.exemplars()
     }
 
     /// From now on this much is given up for want of memory.

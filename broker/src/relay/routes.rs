@@ -20,7 +20,7 @@ use std::{
 use foldhash::fast::RandomState;
 use jackfield_rsocket::{metadata::RoutingEntries, wire::Interaction};
 
-use super::{access::Access, handle::Handle, metrics::CallMetrics, plane::Generations};
+use super::{access::Access, calls::CallMetrics, handle::Handle, plane::Generations};
 use crate::{
     chain::{Plans, Rewrite, Verdict},
     directory::{Balance, Slot},

@@ -15,13 +15,14 @@ use jackfield_rsocket::wire::{ErrorCode, Interaction};
 
 use super::{
     assembly::Assembly,
+    calls::CallMetrics,
     faults::Trouble,
     handle::Handle,
     item::{Close, Item},
-    metrics::CallMetrics,
     refusal::{Outcome, Refusal},
     shaper::Shaper,
     ticket::{End, Ticket},
+    traced::TraceId,
     waiting::Waiting,
 };
 use crate::directory::Load;
@@ -93,15 +94,21 @@ pub(super) struct Near {
 pub(super) struct Call {
     metrics: Arc<CallMetrics>,
     began: Instant,
+    trace: Option<TraceId>,
     /// A stream's first item was seen.
     answered: bool,
 }
 
 impl Call {
-    pub(super) const fn new(metrics: Arc<CallMetrics>, began: Instant) -> Self {
+    pub(super) const fn new(
+        metrics: Arc<CallMetrics>,
+        began: Instant,
+        trace: Option<TraceId>,
+    ) -> Self {
         Self {
             metrics,
             began,
+            trace,
             answered: false,
         }
     }
@@ -110,8 +117,12 @@ impl Call {
     pub(super) fn answered(&mut self, now: Instant) {
         if !self.answered {
             self.answered = true;
-            self.metrics.first_item(now - self.began);
+            self.metrics.first_item(now - self.began, self.trace);
         }
+    }
+
+    fn ended(&self, outcome: Outcome, after: Duration) {
+        self.metrics.ended(outcome, after, self.trace);
     }
 }
 
@@ -156,7 +167,7 @@ impl Near {
     /// The stream has ended and the other side knows.
     pub(super) fn finish(mut self, outcome: Outcome, now: Instant) {
         self.finished = true;
-        self.call.metrics.ended(outcome, now - self.call.began);
+        self.call.ended(outcome, now - self.call.began);
     }
 
     /// The requester gave up, or is made to: takes the request back, or cancels it.
@@ -184,7 +195,6 @@ impl Drop for Near {
         if !self.finished {
             self.tell_far();
             self.call
-                .metrics
                 .ended(Outcome::Cancelled, self.call.began.elapsed());
         }
     }

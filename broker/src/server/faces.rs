@@ -132,10 +132,10 @@ fn handles(rooms: Rooms) -> Result<Handles, StartError> {
         acted.map_err(|error| error.to_string())
     };
     Ok(Handles {
-        metrics: Box::new(move || {
+        metrics: Box::new(move |format| {
             relay.measure();
             sizes.measure(&directory);
-            registry.page()
+            registry.page(format, &relay.exemplars())
         }),
         scraper: Arc::new(scraper),
         log,

@@ -1,8 +1,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, TextEncoder, core::Collector};
+use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, core::Collector};
 
-use super::process::ProcessCollector;
+use super::{Exemplars, PageFormat, page, process::ProcessCollector};
 
 /// The broker's metrics: each room registers its own, and one page shows them all.
 #[derive(Clone, Debug)]
@@ -18,9 +18,6 @@ pub struct Registry {
 pub struct MetricsError(#[from] prometheus::Error);
 
 impl Registry {
-    /// The media type of [`Registry::page`].
-    pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
     /// With `process_*`, build information and the state of the configuration.
     pub fn new(version: &str) -> Result<Self, MetricsError> {
         let inner = prometheus::Registry::new();
@@ -72,9 +69,10 @@ impl Registry {
         }
     }
 
-    /// Everything in the Prometheus text format.
-    pub fn page(&self) -> Result<String, MetricsError> {
-        Ok(TextEncoder::new().encode_to_string(&self.inner.gather())?)
+    /// Everything, with these exemplars where the format has a place for them.
+    pub fn page(&self, format: PageFormat, exemplars: &Exemplars) -> Result<String, MetricsError> {
+        let written = page::write(&self.inner.gather(), format, exemplars);
+        Ok(written.map_err(|error| prometheus::Error::Msg(error.to_string()))?)
     }
 }
 
@@ -88,11 +86,16 @@ mod tests {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    fn text(registry: &Registry) -> String {
+        let page = registry.page(PageFormat::Text, &Exemplars::default());
+        page.unwrap()
+    }
+
     #[test]
     fn the_page_shows_build_process_and_reloads() {
         let registry = Registry::new("1.2.3").unwrap();
         registry.config_loaded(true);
-        let page = registry.page().unwrap();
+        let page = text(&registry);
         assert!(
             page.contains("jackfield_build_info{version=\"1.2.3\"} 1"),
             "{page}"
@@ -111,7 +114,7 @@ mod tests {
         assert!(value(&page, "process_start_time_seconds ") > 1.0e9);
 
         registry.config_loaded(false);
-        let page = registry.page().unwrap();
+        let page = text(&registry);
         assert_eq!(
             value(&page, "jackfield_config_last_reload_successful "),
             0.0

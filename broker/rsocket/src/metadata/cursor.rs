@@ -47,6 +47,10 @@ impl<'a> Cursor<'a> {
         Ok(i32::from_be_bytes(self.array(what)?))
     }
 
+    pub(super) fn u64(&mut self, what: &'static str) -> Result<u64, MetadataError> {
+        Ok(u64::from_be_bytes(self.array(what)?))
+    }
+
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], MetadataError> {
         let (head, rest) = self
             .rest

@@ -4,7 +4,7 @@
 //! composite ── entries of one metadata block, by id or by full MIME text
 //!   ├─ routing (0x7E) ─┐
 //!   ├─ binary_routing ─┴─ target: what a request asks for; edit: the same, rewritten
-//!   ├─ auth (0x7C), mime_type (0x7A, 0x7B)
+//!   ├─ auth (0x7C), mime_type (0x7A, 0x7B), tracing (0x7D)
 //!   └─ application (0x51), registry (0x54): who an app is, what it publishes
 //! cloud_event ── what METADATA_PUSH carries between the archived broker and its clients
 //! pattern ── service names with `*` in them, as rules are written with
@@ -37,6 +37,7 @@ mod routing;
 mod service;
 mod tags;
 mod target;
+mod tracing;
 
 pub use application::AppMetadata;
 pub use auth::{Auth, AuthKind};
@@ -56,3 +57,4 @@ pub use routing::Route;
 pub use service::Service;
 pub use tags::{Tags, encode_tags};
 pub use target::{RoutingEntries, Scan, Target};
+pub use tracing::Tracing;

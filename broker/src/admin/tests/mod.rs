@@ -21,7 +21,7 @@ use crate::{
     chain::Chains,
     directory::ServiceView,
     scrape::tests::World as Rooms,
-    telemetry::{LogHandle, Registry},
+    telemetry::{Exemplars, LogHandle, Registry},
 };
 
 use super::*;
@@ -85,7 +85,7 @@ impl World {
         let rooms = Arc::new(Rooms::with(|config| config.merged = merged));
         let handles = Handles {
             scraper: Arc::clone(&rooms.scraper),
-            metrics: Box::new(|| Registry::new("test")?.page()),
+            metrics: Box::new(|format| Registry::new("test")?.page(format, &Exemplars::default())),
             log: log.clone(),
             apps: Box::new(Vec::new),
             services: Box::new(move || vec![service.clone()]),

@@ -1,6 +1,7 @@
 //! Prometheus itself, over the broker and the applications behind it; and promtool over everything we ship for it.
 
 mod collectors;
+mod exemplars;
 
 use std::{
     collections::BTreeSet,
@@ -79,6 +80,7 @@ impl Prometheus {
             "--config.file=prometheus.yml",
             "--storage.tsdb.path=tsdb",
             "--web.listen-address=127.0.0.1:0",
+            "--enable-feature=exemplar-storage",
         ]);
         let process = Process::start("prometheus", command, folder);
         let end = Instant::now() + Duration::from_secs(60);
@@ -106,6 +108,15 @@ impl Prometheus {
     }
 
     fn query(&self, expression: &str) -> Value {
+        self.ask("query", expression)["result"].clone()
+    }
+
+    /// Those of the series of an expression.
+    fn exemplars(&self, expression: &str) -> Value {
+        self.ask("query_exemplars", expression)
+    }
+
+    fn ask(&self, what: &str, expression: &str) -> Value {
         let escape = |byte: u8| match byte {
             b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
             b => format!("%{b:02X}"),
@@ -114,11 +125,11 @@ impl Prometheus {
         let address = &self.address;
         let answer = exchange(
             address,
-            &format!("GET /api/v1/query?query={query} HTTP/1.0\r\nHost: {address}\r\n\r\n"),
+            &format!("GET /api/v1/{what}?query={query} HTTP/1.0\r\nHost: {address}\r\n\r\n"),
         );
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let answer: Value = serde_json::from_str(body).unwrap_or_default();
-        answer["data"]["result"].clone()
+        answer["data"].clone()
     }
 
     async fn until(&self, expression: &str, value: Option<f64>) {

@@ -23,7 +23,7 @@ const LIFETIME_MILLIS: u32 = 600_000;
 pub(super) struct App {
     /// Where it is scraped.
     pub(super) path: String,
-    /// What its last answer took before its first byte, in nanoseconds.
+    /// What its last answer took before its first byte, in nanoseconds; 0 when that has been read.
     own: Arc<AtomicU64>,
 }
 
@@ -53,8 +53,12 @@ impl App {
         Ok(Self { path, own })
     }
 
-    pub(super) fn own_time(&self) -> Duration {
-        Duration::from_nanos(self.own.load(Ordering::Relaxed))
+    /// What its answer took since somebody asked here last; none when it was not asked.
+    pub(super) fn own_time(&self) -> Option<Duration> {
+        match self.own.swap(0, Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 }
 
@@ -89,7 +93,7 @@ async fn serve(
             out.clear();
             frame::put_payload(&mut out, stream, NEXT | COMPLETE, &page, b"");
             let nanos = u64::try_from(began.elapsed().as_nanos());
-            own.store(nanos.unwrap_or(u64::MAX), Ordering::Relaxed);
+            own.store(nanos.unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
             socket.write_all(&out).await?;
         }
     }
