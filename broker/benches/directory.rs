@@ -42,6 +42,19 @@ fn main() {
             median(&mut picks[at]),
         );
     }
+    println!(
+        "spread of the medians: look-up {:.0} %, remembered {:.0} %",
+        spread(&mut looks),
+        spread(&mut picks)
+    );
+}
+
+/// How far the dearest is above the cheapest, in percent.
+fn spread(curve: &mut [Vec<f64>]) -> f64 {
+    let medians: Vec<f64> = curve.iter_mut().map(|it| median(it)).collect();
+    let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = medians.iter().copied().fold(0.0, f64::max);
+    (most / least - 1.0) * 100.0
 }
 
 struct World {

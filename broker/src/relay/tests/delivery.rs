@@ -260,7 +260,7 @@ impl Play {
     }
 
     /// A connection that says it is this application.
-    async fn connect(&mut self, app: usize, who: usize, serves: &[&str]) -> Peer {
+    async fn connect(&self, app: usize, who: usize, serves: &[&str]) -> Peer {
         let mut peer = self.world.dial();
         let about = serde_json::json!({
             "name": "app", "uuid": uuid(app), "ip": ip(app), "metadata": { "zone": zone(app) },
