@@ -41,8 +41,11 @@ impl WasmToolchain {
                 command.env_remove(name);
             }
         }
+        // Makes a component, and imports nothing the source does not: no WASI. Before the subcommand, where another
+        // `--config` behind it would undo both.
+        let linker = format!("target.{TARGET}.linker=\"wasm-component-ld\"");
         let flags = format!("target.{TARGET}.rustflags={:?}", remapped());
-        command.args(["--config", &flags]);
+        command.args(["--config", &linker, "--config", &flags]);
         command
     }
 

@@ -136,11 +136,6 @@ fn by_cargo(dir: &Path, target_dir: Option<&Path>) -> Result<Vec<PathBuf>, Failu
     }
     let output = cargo
         .args(["--message-format", "json-render-diagnostics"])
-        // Makes a component, and imports nothing the source does not: no WASI.
-        .args([
-            "--config",
-            &format!("target.{TARGET}.linker=\"wasm-component-ld\""),
-        ])
         .current_dir(dir)
         .stderr(Stdio::inherit())
         .output()

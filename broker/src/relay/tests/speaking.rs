@@ -158,19 +158,21 @@ fn an_authenticator_that_fails_lets_nobody_in() {
 
 #[test]
 fn a_principal_that_ends_is_asked_about_again() {
+    // On the real clock, and in time on a busy machine too: what is left when it is asked again is a fifth.
     run_live(async {
-        for (renewing, ends) in [
+        let cases = [
             (ADMITS, None),
             (REFUSES, Some("RST-910402")),
             (ADMITS_OTHER, Some("RST-910406")),
-        ] {
+        ];
+        futures_util::future::join_all(cases.map(|(renewing, ends)| async move {
             let world = World::new();
             let mut plugins = Plugins::of(&world);
-            plugins.add("speaks", &speaks(1, renewing));
+            plugins.add("speaks", &speaks(4, renewing));
             plugins.add("tells", &tells_principal());
             let _echo = world.echo().await;
             let mut alice = comes(&world, "alice").await;
-            let seen = tokio::time::timeout(Duration::from_millis(2_500), alice.sees()).await;
+            let seen = tokio::time::timeout(Duration::from_millis(6_000), alice.sees()).await;
             match (ends, seen) {
                 (None, Err(_)) => {
                     ask(&mut alice, 1, &to(ROUTE)).await;
@@ -179,7 +181,8 @@ fn a_principal_that_ends_is_asked_about_again() {
                 (Some(code), Ok(seen)) => assert!(seen.what.contains(code), "{seen:?}"),
                 other => panic!("{other:?}"),
             }
-        }
+        }))
+        .await;
     });
 }
 

@@ -246,12 +246,17 @@ fn prometheus_sees_the_broker_and_every_application_behind_it() {
                 .until(&format!("app_answer{{job=\"{name}\"}}"), Some(42.0))
                 .await;
         }
+        // Each under the name of its application, and its uuid.
+        let mut instances = BTreeSet::new();
+        for (name, _) in &apps {
+            let found = prometheus.query(&format!("app_answer{{job=\"{name}\"}}"));
+            let labels = &found[0]["metric"];
+            let instance = labels["instance"].as_str().expect("a uuid").to_owned();
+            assert!(instance.len() >= 32, "{labels}");
+            assert!(instances.insert(instance), "{labels}");
+        }
         let labels = &prometheus.query("app_answer{job=\"metered-rust\"}")[0]["metric"];
         assert_eq!(labels["language"], "rust");
-        assert!(
-            labels["instance"].as_str().expect("a uuid").len() >= 32,
-            "{labels}"
-        );
 
         for name in ["hung", "many", "bomb", "long", "latin", "fails"] {
             prometheus
