@@ -31,7 +31,7 @@ use super::{
     scrapes,
 };
 
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn router(room: Arc<Room>) -> Router {
     let guarded = middleware::from_fn_with_state(room.guard.clone(), guard);
@@ -207,16 +207,13 @@ async fn bounded(request: axum::extract::Request, next: middleware::Next) -> Res
     };
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            let what = "the request took too long";
-            Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                what,
-                "send the whole body at once",
-            )
-            .into_response()
-        }
+        Err(_) => too_slow(),
     }
+}
+
+pub(super) fn too_slow() -> Response {
+    let (what, todo) = ("the request took too long", "send the whole body at once");
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, what, todo).into_response()
 }
 
 async fn nothing() -> Refusal {

@@ -47,6 +47,9 @@ pub(super) struct Deed<'d> {
     pub(super) status: u16,
 }
 
+/// What nginx writes of those who do not wait for the answer.
+pub(super) const UNHEARD: u16 = 499;
+
 impl Audit {
     /// In this file as well. Nothing is made before the first action.
     pub fn in_file(path: PathBuf) -> Self {
@@ -81,6 +84,7 @@ impl Audit {
         let outcome = match status {
             200..300 => "done",
             401 | 403 => "refused",
+            UNHEARD => "abandoned",
             _ => "failed",
         };
         let line = json!({

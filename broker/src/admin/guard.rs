@@ -10,8 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use serde_json::Value;
+use tokio::time::timeout;
+
 use super::{
-    audit::{Audit, Deed, shortened},
+    api::{ANSWER_TIMEOUT, too_slow},
+    audit::{Audit, Deed, UNHEARD, shortened},
     hosts::{Hosts, one},
     operators::{Operator, Operators, Role},
     reply::Refusal,
@@ -79,21 +83,48 @@ pub(super) async fn guard(
     let who = operator.name.clone();
     let reads = reads(request.method());
     request.extensions_mut().insert(operator);
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
     if reads {
+        let response = next.run(request).await;
+        let status = response.status().as_u16();
         guard.audit.read(&who, &action, remote, status);
-    } else {
-        let said = response.extensions().get::<Said>();
-        guard.audit.acted(&Deed {
-            who: &who,
-            remote,
-            action: &action,
-            what: said.map_or("", |said| &said.0),
-            status,
-        });
+        return response;
+    }
+    let mut line = Line {
+        audit: &guard.audit,
+        who: who.to_string(),
+        remote,
+        action,
+        what: String::new(),
+        status: UNHEARD,
+    };
+    let response = next.run(request).await;
+    line.status = response.status().as_u16();
+    if let Some(said) = response.extensions().get::<Said>() {
+        line.what.clone_from(&said.0);
     }
     response
+}
+
+/// The line about an action. It is written when this is dropped: an action goes on when nobody waits for it any more.
+struct Line<'g> {
+    audit: &'g Audit,
+    who: String,
+    remote: SocketAddr,
+    action: String,
+    what: String,
+    status: u16,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.audit.acted(&Deed {
+            who: &self.who,
+            remote: self.remote,
+            action: &self.action,
+            what: &self.what,
+            status: self.status,
+        });
+    }
 }
 
 /// Stands before one route.
@@ -117,18 +148,36 @@ struct Said(String);
 
 async fn act(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_MAX).await else {
-        let (what, todo) = (
-            "the body is too large, or breaks off",
-            "send at most 64 KiB",
-        );
-        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, what, todo).into_response();
+    let body = match timeout(ANSWER_TIMEOUT, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let (what, todo) = (
+                "the body is too large, or breaks off",
+                "send at most 64 KiB",
+            );
+            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, what, todo).into_response();
+        }
+        Err(_) => return too_slow(),
     };
-    let said = shortened(&body);
+    let said = said(&body);
     let request = Request::from_parts(head, Body::from(body));
     let mut response = next.run(request).await;
     response.extensions_mut().insert(Said(said));
     response
+}
+
+/// The beginning of a body. What an event carries is not written down: it may be configuration, with secrets in it.
+fn said(body: &[u8]) -> String {
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else {
+        return shortened(body);
+    };
+    match value.pointer_mut("/event/data") {
+        Some(data) => {
+            *data = format!("{} bytes", data.to_string().len()).into();
+            shortened(value.to_string().as_bytes())
+        }
+        None => shortened(body),
+    }
 }
 
 fn reads(method: &Method) -> bool {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cluster::{EventError, passable},
     directory::Instance,
-    identity::{Judgement, Right},
+    identity::Right,
     relay::Handle,
 };
 
@@ -51,12 +51,7 @@ impl Desk {
             super::interfaces::NOTIFY,
             "notify",
         );
-        let may = match judged {
-            Judgement::Allowed => true,
-            Judgement::AmongKin => asker.principal.is_kin_of(&to.link.principal),
-            Judgement::Refused => false,
-        };
-        match may {
+        match judged.admits(&asker.principal, &to.link.principal) {
             true => Ok(()),
             false => Err(Failure::application(
                 "RST-900401: not allowed to send events to this application",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Brokers;
 use crate::{
     directory::Instance,
-    identity::{Identity, Judgement, Right},
+    identity::{Identity, Right},
     relay::{Directory, Handle},
 };
 
@@ -111,11 +111,7 @@ impl Pusher {
         let judged = self
             .identity
             .judge(caller, Right::Call, service.service(), "");
-        let may = |provider: &App| match judged {
-            Judgement::Allowed => true,
-            Judgement::AmongKin => caller.is_kin_of(&provider.link.principal),
-            Judgement::Refused => false,
-        };
+        let may = |provider: &App| judged.admits(caller, &provider.link.principal);
         let Some(slot) = self.directory.find(&service.key()) else {
             return Vec::new();
         };

@@ -30,6 +30,7 @@ type Seen<T> = Result<Json<T>, Fault>;
 
 /// What applications are asked about a service of theirs.
 pub(super) const INTROSPECTION: &str = "com.alibaba.rsocket.rpc.ReactiveServiceDiscovery";
+const FIND: &str = "findServiceByFullName";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn routes(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
@@ -98,21 +99,25 @@ async fn definition(
     mut headers: HeaderMap,
 ) -> Seen<Value> {
     let (who, _busy) = eyes(&desk, &headers, remote).await?;
-    let services = desk.services(&who);
-    let serves = |name: &str| {
-        let mut found = services.iter().filter(|service| service.service == name);
-        found.find_map(|service| service.instances.first())
-    };
+    let mut found = desk.services(&who).into_iter();
+    let instance = found.find_map(|it| match it.service == name {
+        true => it.instances.into_iter().next(),
+        false => None,
+    });
     let unknown = || Fault::not_found(&format!("RST-900404: service not found: {name}"));
-    let instance = serves(&name).ok_or_else(unknown)?;
+    let instance = instance.ok_or_else(unknown)?;
+    let responder = desk.directory.instance(&instance).ok_or_else(unknown)?;
+    if !desk.may_call(&who, (INTROSPECTION, FIND), &responder.link.principal) {
+        return Err(Fault::not_allowed(INTROSPECTION));
+    }
     headers.clear();
     let named = Named {
         service: INTROSPECTION,
-        method: "findServiceByFullName",
+        method: FIND,
         query: "",
     };
     let header = Question::read(named, &headers)?.metadata;
-    let request = Asker::request(instance, &header, json!([name]).to_string());
+    let request = Asker::request(&instance, &header, json!([name]).to_string());
     let requester = desk.asker.requester().await;
     let requester = requester.map_err(|error| Fault::full(&error.to_string()))?;
     let reply = timeout(TIMEOUT, requester.request_response(request)).await;

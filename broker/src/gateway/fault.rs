@@ -53,6 +53,11 @@ impl Fault {
         Self::new(StatusCode::UNAUTHORIZED, text)
     }
 
+    pub(super) fn not_allowed(service: &str) -> Self {
+        let text = format!("RST-900401: not allowed to call {service}");
+        Self::new(StatusCode::FORBIDDEN, text)
+    }
+
     pub(super) fn not_found(text: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, text)
     }

@@ -70,7 +70,7 @@ impl Gateway {
             identity: parts.identity,
             directory: parts.directory,
             brokers: parts.brokers,
-            asker: Asker::new(parts.relay.clone(), config.message),
+            asker: Asker::new(parts.relay.clone(), config.message, Some(budget.clone())),
             callers: Callers::new(parts.relay, budget.clone(), &config),
             budget,
             room: Arc::new(Semaphore::new(config.concurrency)),
@@ -213,6 +213,16 @@ impl Desk {
         };
         let admitted = self.callers.admit(shown).await;
         admitted.ok_or_else(Fault::not_authenticated)
+    }
+
+    pub(super) fn may_call(
+        &self,
+        who: &Principal,
+        (service, method): (&str, &str),
+        responder: &Principal,
+    ) -> bool {
+        let judged = self.identity.judge(who, Right::Call, service, method);
+        judged.admits(who, responder)
     }
 
     pub(super) fn may_observe(&self, who: &Principal, service: &str) -> bool {

@@ -544,6 +544,12 @@ async fn rules_hold_for_calls_over_http() {
             .send("POST /api/shop.Orders/deleteAll", &headers, "")
             .await;
         assert_eq!(seen.status, delete, "{who} delete");
+        let seen = world
+            .send("GET /service/definition/shop.Orders", &headers, "")
+            .await;
+        // Who may not observe it is not told that it is there.
+        let defined = if who == blind { 404 } else { find };
+        assert_eq!(seen.status, defined, "{who} definition");
         let seen = world.send("GET /service/shop.Orders", &headers, "").await;
         let shown = seen.json().as_array().map(Vec::len);
         assert_eq!(shown, services, "{who} {}", seen.text());

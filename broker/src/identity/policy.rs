@@ -63,6 +63,17 @@ pub enum Judgement {
     AmongKin,
 }
 
+impl Judgement {
+    /// Whether `caller`, of whom this was judged, may go to `responder`.
+    pub fn admits(self, caller: &Principal, responder: &Principal) -> bool {
+        match self {
+            Self::Allowed => true,
+            Self::Refused => false,
+            Self::AmongKin => caller.is_kin_of(responder),
+        }
+    }
+}
+
 impl Policy {
     /// Whether everybody may do everything.
     pub(super) const fn is_open(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use jackfield_rsocket::{
-    endpoint::{self, ConnectOptions, Message, Requester},
+    endpoint::{self, Budget, ConnectOptions, Message, Requester},
     net::memory_of,
     wire::FRAME_LEN_MAX,
 };
@@ -26,14 +26,17 @@ pub struct Asker {
     connection: Mutex<Option<Requester>>,
     /// The largest answer that is taken.
     message_max: usize,
+    /// What answers take, with others.
+    memory: Option<Budget>,
 }
 
 impl Asker {
-    pub fn new(relay: Arc<Relay>, message_max: usize) -> Self {
+    pub fn new(relay: Arc<Relay>, message_max: usize, memory: Option<Budget>) -> Self {
         Self {
             relay,
             connection: Mutex::default(),
             message_max,
+            memory,
         }
     }
 
@@ -53,6 +56,7 @@ impl Asker {
         let mut options = ConnectOptions::new();
         options.metadata_mime = String::from_utf8_lossy(DIRECT).into_owned();
         options.limits.message = self.message_max;
+        options.memory = self.memory.clone();
         let requester = endpoint::attach(ours, options).map_err(io::Error::other)?;
         // Of two that were made at once the later one stays; the other ends with its calls.
         *self.lock() = Some(requester.clone());

@@ -101,6 +101,10 @@ impl Link {
         let Some((metadata, data)) = request.parts() else {
             return Ok(request);
         };
+        // A part of the broker has been told who asks.
+        if to.app.client.builtin {
+            return Ok(request);
+        }
         let asked = Asked {
             interaction: request.interaction,
             metadata,

@@ -22,6 +22,9 @@ use crate::{
 /// Items of a page in parts that may be on their way.
 const PARTS_AHEAD: u32 = 16;
 
+/// A page may keep so much of what came with it alive.
+const METADATA_KEPT: usize = 1 << 10;
+
 pub(super) struct Asking {
     asker: Asker,
     /// The largest reply that is taken.
@@ -31,7 +34,7 @@ pub(super) struct Asking {
 impl Asking {
     pub(super) fn new(relay: Arc<Relay>, message_max: usize) -> Self {
         Self {
-            asker: Asker::new(relay, message_max),
+            asker: Asker::new(relay, message_max, None),
             message_max,
         }
     }
@@ -49,7 +52,7 @@ impl Asking {
         match question.asking {
             How::RequestResponse => {
                 let reply = requester.request_response(request).await;
-                Ok(vec![reply.map_err(refused)?])
+                Ok(vec![lean(reply.map_err(refused)?)])
             }
             How::RequestStream => self.collect(&requester, request).await,
             How::FireAndForget => {
@@ -73,7 +76,7 @@ impl Asking {
             left = left
                 .checked_sub(part.data.len().max(64))
                 .ok_or_else(|| too_large(self.message_max))?;
-            parts.push(part);
+            parts.push(lean(part));
         }
         Ok(parts)
     }
@@ -100,6 +103,15 @@ fn header(header: &Header) -> Result<Bytes, MetadataError> {
             encode_accept_mime_types([Mime::TEXT.into()]),
         )
         .finish()
+}
+
+/// Without the frame that its data is a part of, where the rest of that weighs something: a page may be kept for long.
+fn lean(mut message: Message) -> Message {
+    let metadata = message.metadata.as_ref();
+    if metadata.is_some_and(|metadata| metadata.len() > METADATA_KEPT) {
+        message.data = Bytes::copy_from_slice(&message.data);
+    }
+    message
 }
 
 fn too_large(limit: usize) -> Unscraped {

@@ -15,7 +15,7 @@ impl World {
         self.admin(line, &headers, body)
     }
 
-    fn audited(&self) -> Vec<Value> {
+    pub(super) fn audited(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("audit.log")).unwrap_or_default();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())

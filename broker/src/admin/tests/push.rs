@@ -42,6 +42,17 @@ fn an_event_is_as_it_was_written() {
     assert_eq!(serde_json::from_slice::<Value>(&sent).unwrap(), event);
 }
 
+/// It may be configuration, with passwords in it.
+#[test]
+fn what_an_event_carries_is_not_written_down() {
+    let world = World::start();
+    let body = r#"{"to":"all","event":{"type":"a.B","data":"password = x"}}"#;
+    assert_eq!(world.operator(PATH, body).status, 200);
+    let lines = world.audited();
+    let what = lines[0]["what"].as_str().unwrap();
+    assert!(what.contains("a.B") && !what.contains("password"), "{what}");
+}
+
 #[test]
 fn what_is_no_event_and_who_is_not_there_are_refused() {
     let world = World::start();
