@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     routing::get,
 };
 use jackfield_rsocket::{metadata::Service, net::Uri};
@@ -122,9 +122,10 @@ async fn definition(
     let requester = requester.map_err(|error| Fault::full(&error.to_string()))?;
     let reply = timeout(TIMEOUT, requester.request_response(request)).await;
     let reply = reply.map_err(|_| Fault::late())??;
-    serde_json::from_slice(&reply.data)
-        .map(Json)
-        .map_err(Fault::bad)
+    serde_json::from_slice(&reply.data).map(Json).map_err(|_| {
+        let text = "the application does not describe its services: its answer is no JSON";
+        Fault::new(StatusCode::BAD_GATEWAY, text)
+    })
 }
 
 /// Service locators, as they are registered.

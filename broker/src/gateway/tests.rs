@@ -607,13 +607,17 @@ async fn the_archived_brokers_tools_find_what_they_read() {
     let mut options = ConnectOptions::new();
     options.app = Some(app);
     let options = options.publish("g!shop.Items:2").unwrap();
+    let options = options.publish("shop.Speechless").unwrap();
     let answers = Responder::new().response(async |request: Message| {
         let metadata = request.metadata.unwrap();
         let tags = Composite::new(&metadata).find_mime(Mime::ROUTING).unwrap();
         let route = format!("{}.findServiceByFullName", archived::INTROSPECTION);
         assert!(tags.unwrap().content.ends_with(route.as_bytes()));
         let data: Value = serde_json::from_slice(&request.data).unwrap();
-        Ok(Message::new(json!({ "serviceName": data[0] }).to_string()))
+        Ok(match data[0] == "shop.Speechless" {
+            true => Message::new("what?"),
+            false => Message::new(json!({ "serviceName": data[0] }).to_string()),
+        })
     });
     let _app = world.join(options, answers).await;
     let get = async |path: &str| {
@@ -656,4 +660,5 @@ async fn the_archived_brokers_tools_find_what_they_read() {
     let definition = get("/service/definition/shop.Orders").await;
     assert_eq!(definition, (200, json!({ "serviceName": "shop.Orders" })));
     assert_eq!(get("/service/definition/shop.Nobody").await.0, 404);
+    assert_eq!(get("/service/definition/shop.Speechless").await.0, 502);
 }

@@ -381,11 +381,13 @@ fn body(page: &str) -> &str {
 }
 
 /// Families that show only when something has happened that a short test does not bring about.
-const ON_OCCASION: [&str; 8] = [
+const ON_OCCASION: [&str; 10] = [
     "jackfield_auth_key_refreshes_total",
     "jackfield_auth_total",
     "jackfield_plugin_counter_total",
+    "jackfield_plugin_events_dropped_total",
     "jackfield_plugin_gauge",
+    "jackfield_plugin_shadow_total",
     "jackfield_pushes_total",
     "jackfield_sessions_total",
     "jackfield_http_calls_total",
