@@ -101,6 +101,14 @@ impl Load {
         self.errors.borrow().clone()
     }
 
+    /// Ends it; every call was answered, and there were many.
+    pub(super) async fn end_unharmed(&mut self) {
+        self.stop().await;
+        assert_eq!(self.errors(), Vec::<String>::new());
+        let total = self.total();
+        assert!(total > 100, "{total} calls of the neighbour");
+    }
+
     /// Lets the calls under way end.
     pub(super) async fn stop(&mut self) {
         self.stop.set(true);
