@@ -18,13 +18,14 @@ pub mod shared {
         world: "jackfield:sdk/shared",
         generate_all,
         additional_derives: [PartialEq, Eq],
-        additional_derives_ignore: ["call", "traits"],
+        additional_derives_ignore: ["traits"],
     });
 }
 
-/// A hook: its world, the macro that exports it, what it shares with others.
+/// A hook: its world, the macro that exports it, what it shares with others, and for hot ones a prefix: their export is
+/// [`crate::plugin`]'s own, and the generated one stands under a name that nobody calls.
 macro_rules! hook {
-    ($module:ident, $world:literal, $export:literal, $path:literal { $($share:literal: $with:ident),* }) => {
+    ($module:ident, $world:literal, $export:literal, $path:literal { $($share:literal: $with:ident),* } $($prefix:literal)?) => {
         #[allow(unreachable_pub, reason = "generated")]
         pub mod $module {
             wit_bindgen::generate!({
@@ -33,6 +34,7 @@ macro_rules! hook {
                 pub_export_macro: true,
                 export_macro_name: $export,
                 default_bindings_module: $path,
+                $(export_prefix: $prefix,)?
                 with: { $($share: crate::bindings::shared::jackfield::plugin::$with),* },
                 additional_derives: [PartialEq, Eq],
                 additional_derives_ignore: ["rights"],
@@ -51,6 +53,7 @@ hook!(
         "jackfield:plugin/message@0.1.0": message,
         "jackfield:plugin/request@0.1.0": request
     }
+    "generated:"
 );
 hook!(
     endpoint_selector,
@@ -61,6 +64,7 @@ hook!(
         "jackfield:plugin/request@0.1.0": request,
         "jackfield:plugin/candidates@0.1.0": candidates
     }
+    "generated:"
 );
 hook!(
     chaos,
@@ -71,6 +75,7 @@ hook!(
         "jackfield:plugin/message@0.1.0": message,
         "jackfield:plugin/request@0.1.0": request
     }
+    "generated:"
 );
 hook!(
     authenticator,

@@ -57,14 +57,17 @@ macro_rules! plugin {
                 service: u32,
                 handler: u32,
                 traits: routing_filter::Traits,
-                call: &routing_filter::Call,
             ) -> routing_filter::Decision {
-                let request = $crate::expansion::guest_request(service, handler, traits, call);
+                let request = $crate::expansion::guest_request(service, handler, traits);
                 with(|plugin| $crate::RoutingFilter::on_request(plugin, &request))
             }
         }
 
         $crate::plugin!(@export routing_filter export_routing_filter on_request);
+        $crate::plugin!(
+            @hot routing_filter "jackfield:plugin/routing-filter@0.1.0#on-request" (service, handler, traits)
+                _export_on_request_cabi __post_return_on_request
+        );
     };
     (@hook EndpointSelector) => {
         use $crate::expansion::endpoint_selector::exports::jackfield::plugin::endpoint_selector;
@@ -74,16 +77,19 @@ macro_rules! plugin {
                 service: u32,
                 handler: u32,
                 traits: endpoint_selector::Traits,
-                call: &endpoint_selector::Call,
                 count: u32,
             ) -> endpoint_selector::Selection {
-                let request = $crate::expansion::guest_request(service, handler, traits, call);
+                let request = $crate::expansion::guest_request(service, handler, traits);
                 let candidates = $crate::expansion::guest_candidates(count);
                 with(|plugin| $crate::EndpointSelector::select(plugin, &request, &candidates))
             }
         }
 
         $crate::plugin!(@export endpoint_selector export_endpoint_selector select);
+        $crate::plugin!(
+            @hot endpoint_selector "jackfield:plugin/endpoint-selector@0.1.0#select" (service, handler, traits, count)
+                _export_select_cabi __post_return_select
+        );
     };
     (@hook Chaos) => {
         use $crate::expansion::chaos::exports::jackfield::plugin::chaos;
@@ -93,14 +99,17 @@ macro_rules! plugin {
                 service: u32,
                 handler: u32,
                 traits: chaos::Traits,
-                call: &chaos::Call,
             ) -> chaos::Plan {
-                let request = $crate::expansion::guest_request(service, handler, traits, call);
+                let request = $crate::expansion::guest_request(service, handler, traits);
                 with(|plugin| $crate::Chaos::disturb(plugin, &request))
             }
         }
 
         $crate::plugin!(@export chaos export_chaos disturb);
+        $crate::plugin!(
+            @hot chaos "jackfield:plugin/chaos@0.1.0#disturb" (service, handler, traits)
+                _export_disturb_cabi __post_return_disturb
+        );
     };
     (@hook Authenticator) => {
         use $crate::expansion::authenticator::exports::jackfield::plugin::authenticator;
@@ -179,5 +188,31 @@ macro_rules! plugin {
         $crate::expansion::$module::$export!(
             Guest with_types_in $crate::expansion::$module
         );
+    };
+    // The export of a hot hook. What it answered is freed when it is asked again; the generated export has a function for
+    // that, and to call it the host would enter the guest once more each time.
+    (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use ::std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+            static ANSWERED: AtomicPtr<u8> = AtomicPtr::new(::std::ptr::null_mut());
+
+            /// # Safety
+            ///
+            /// For the host, by the canonical ABI. What it returns stays as it is until the next call.
+            #[unsafe(export_name = $name)]
+            unsafe extern "C" fn hot($($argument: i32),+) -> *mut u8 {
+                let answered = ANSWERED.swap(::std::ptr::null_mut(), Relaxed);
+                unsafe {
+                    if !answered.is_null() {
+                        $module::$free::<Guest>(answered);
+                    }
+                    let answer = $module::$ask::<Guest>($($argument),+);
+                    ANSWERED.store(answer, Relaxed);
+                    answer
+                }
+            }
+        };
     };
 }

@@ -3,10 +3,6 @@
 //! One module per world, since a guest exports and imports only what it uses. Slow hooks are called asynchronously, and
 //! only their imports may wait; a hot hook that reaches for one of those is told that it cannot.
 
-/// What a handle to a `call` stands for: the one call on loan, so there is nothing in it.
-#[allow(unreachable_pub, reason = "the generated code re-exports it")]
-pub struct CallHandle;
-
 /// The interfaces that several worlds use: one set of types for all.
 pub(crate) mod shared {
     wasmtime::component::bindgen!({
@@ -21,8 +17,6 @@ pub(crate) mod shared {
             }
         ",
         world: "jackfield:host/shared",
-        imports: { default: trappable },
-        with: { "jackfield:plugin/request.call": crate::bindings::CallHandle },
     });
 }
 
@@ -43,9 +37,6 @@ macro_rules! world {
 world!(lifecycle = "with-lifecycle" {});
 world!(lifecycle_slow = "with-lifecycle" {} exports: { default: async });
 
-world!(routing_filter = "with-routing-filter" {
-    "jackfield:plugin/message": message, "jackfield:plugin/request": request
-});
 world!(endpoint_selector = "with-endpoint-selector" {
     "jackfield:plugin/request": request, "jackfield:plugin/candidates": candidates
 });

@@ -6,11 +6,13 @@
 //! input and writes the code to its standard output; both are files in the cache's directory.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fmt, fs,
     io::{self, Read, Seek, Write},
     path::PathBuf,
     process::{Child, Command, ExitStatus},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -20,10 +22,11 @@ use wasmtime::component::Component;
 
 use crate::{Cache, Digest, Engine, PluginError, outline::COMPONENT_BYTES_MAX};
 
-/// Compiles components, or finds them compiled.
+/// Compiles components, or finds them compiled. Make one for each chain: plugins of the same component share its code.
 pub struct Compiler {
     way: Way,
     cache: Option<Cache>,
+    compiled: Mutex<HashMap<Digest, Component>>,
 }
 
 enum Way {
@@ -73,19 +76,36 @@ impl Compiler {
         Self {
             way,
             cache: Some(cache),
+            compiled: Mutex::default(),
         }
     }
 
     /// In this process, with no limit and no cache: for tests, and for tools that compile one
     /// component of their user's own and end.
-    pub const fn here() -> Self {
+    pub fn here() -> Self {
         Self {
             way: Way::Here,
             cache: None,
+            compiled: Mutex::default(),
         }
     }
 
     pub(crate) fn compile(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<Component, PluginError> {
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = compiled().get(digest) {
+            return Ok(component.clone());
+        }
+        let component = self.compiled_anew(engine, digest, bytes)?;
+        compiled().insert(*digest, component.clone());
+        Ok(component)
+    }
+
+    fn compiled_anew(
         &self,
         engine: &Engine,
         digest: &Digest,
@@ -249,4 +269,22 @@ fn limit_self(memory: u64, cpu_seconds: u64) -> io::Result<()> {
     setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
     setrlimit(Resource::Core, at_most(0))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_component_is_compiled_once() {
+        let (engine, compiler) = (Engine::new(), Compiler::here());
+        let code = |text: &str| {
+            let bytes = wat::parse_str(text).unwrap();
+            let component = compiler.compile(&engine, &Digest::of(&bytes), &bytes);
+            component.unwrap().image_range()
+        };
+        let (one, other) = ("(component)", "(component (core module (func)))");
+        assert_eq!(code(one), code(one));
+        assert_ne!(code(one), code(other));
+    }
 }

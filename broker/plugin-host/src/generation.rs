@@ -1,8 +1,8 @@
 //! One configured instance per data-plane thread, for the hot hooks of a plugin.
 //!
-//! A call takes its thread's instance out of the cell and puts it back: an exchange, no lock. An
-//! empty cell (after a failure, or while somebody else holds the instance) is filled by making a
-//! new one. Dropping the generation drops its instances.
+//! A call takes its thread's cell and gives it back: an exchange, no lock. When the cell is empty after a failure, or
+//! somebody else has it, a new instance is made, and in the latter case dropped after the call. Dropping the generation
+//! drops its instances.
 
 use std::{
     sync::{
@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_utils::{CachePadded, atomic::AtomicCell};
+use atomic_refcell::AtomicRefCell;
+use crossbeam_utils::CachePadded;
 
 use crate::{
     Call, Candidates, Decision, Plan, Plugin, PluginError, Selection, Settings,
@@ -30,7 +31,22 @@ pub struct Generation {
     memory: Arc<AtomicU64>,
 }
 
-type Cell = CachePadded<AtomicCell<Option<Box<Instance>>>>;
+/// To take it costs one step that other threads have to see, to give it back none.
+type Cell = CachePadded<AtomicRefCell<Option<Instance>>>;
+
+/// Where the instance of one call is. What did not end in order, a panic of ours included, leaves nothing there.
+struct Place<'a> {
+    instance: &'a mut Option<Instance>,
+    in_order: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.in_order {
+            *self.instance = None;
+        }
+    }
+}
 
 /// What one call came to.
 #[derive(Debug)]
@@ -68,15 +84,16 @@ impl Generation {
         let trial = this.start()?;
         this.restart_deadline =
             (begun.elapsed() * 4).clamp(this.settings.limits.deadline, START_DEADLINE);
-        let mut cells = vec![Cell::new(AtomicCell::new(Some(Box::new(trial))))];
+        let mut cells = vec![Cell::new(AtomicRefCell::new(Some(trial)))];
         for _ in 1..threads.max(1) {
-            cells.push(Cell::new(AtomicCell::new(Some(Box::new(this.start()?)))));
+            cells.push(Cell::new(AtomicRefCell::new(Some(this.start()?))));
         }
         this.cells = cells.into();
         Ok(this)
     }
 
     /// Asks the hook `routing-filter`, on the instance of this thread.
+    #[inline(always)]
     pub fn on_request(
         &self,
         thread: usize,
@@ -89,6 +106,7 @@ impl Generation {
     }
 
     /// Asks the hook `endpoint-selector`, on the instance of this thread.
+    #[inline(always)]
     pub fn select(
         &self,
         thread: usize,
@@ -102,6 +120,7 @@ impl Generation {
     }
 
     /// Asks the hook `chaos`, on the instance of this thread.
+    #[inline(always)]
     pub fn disturb(&self, thread: usize, call: &Call<'_>, deadline: Duration) -> Outcome<Plan> {
         self.ask(thread, deadline, |instance, deadline| {
             instance.disturb(call, deadline)
@@ -138,6 +157,8 @@ impl Generation {
         self.memory.load(Ordering::Relaxed)
     }
 
+    // In place, with all that is on the way to it: a result that is handed on through memory costs more than the exchange.
+    #[inline(always)]
     fn ask<T>(
         &self,
         thread: usize,
@@ -146,24 +167,25 @@ impl Generation {
     ) -> Outcome<T> {
         // Threads are numbered from 0; a division would cost more than this.
         let cell = self.cells.get(thread).unwrap_or(&self.cells[0]);
-        let mut ready = cell.take();
-        let timed =
-            { ready.as_mut() }.is_none_or(|instance| instance.count().is_multiple_of(TIMED));
+        let (mut held, mut own) = (cell.try_borrow_mut().ok(), None);
+        let mut place = Place {
+            instance: held.as_deref_mut().unwrap_or(&mut own),
+            in_order: false,
+        };
+        let timed = { place.instance.as_mut() }.is_none_or(|it| it.count().is_multiple_of(TIMED));
         let begun = timed.then(Instant::now);
-        let taken = match ready {
+        let ready = match &mut *place.instance {
             Some(instance) => Ok(instance),
-            None => self.start().map(Box::new),
+            empty => self.start().map(|instance| empty.insert(instance)),
         };
         let mut ticked = None;
-        let decision = taken.and_then(|mut instance| {
-            let decided = hook(&mut instance, deadline.min(self.settings.limits.deadline));
+        let decision = ready.and_then(|instance| {
+            let decided = hook(instance, deadline.min(self.settings.limits.deadline));
             ticked = instance.spent();
-            // An answer that makes no sense comes from a guest that ended its call in order.
-            if matches!(decided, Ok(_) | Err(PluginError::Answer(_))) {
-                cell.store(Some(instance));
-            }
             decided
         });
+        // An answer that makes no sense comes from a guest that ended its call in order.
+        place.in_order = matches!(decision, Ok(_) | Err(PluginError::Answer(_)));
         Outcome {
             decision,
             took: begun.map(|begun| begun.elapsed()),

@@ -9,21 +9,20 @@ use std::{
 
 use wasmtime::{
     Store,
-    component::{InstancePre, Resource},
+    component::{ComponentExportIndex, InstancePre, TypedFunc},
 };
 
 use crate::{
-    Call, Candidates, Decision, Hook, Interaction, Outline, Plan, PluginError, Selection, Settings,
+    Call, Candidates, Decision, Hook, Interaction, Outline, PACKAGE, Plan, PluginError, Selection,
+    Settings, VERSION,
     bindings::{
-        CallHandle,
         chaos::{WithChaos, WithChaosIndices},
         endpoint_selector::{WithEndpointSelector, WithEndpointSelectorIndices},
         lifecycle::WithLifecycleIndices,
-        routing_filter::{WithRoutingFilter, WithRoutingFilterIndices},
         shared::jackfield::plugin::request::Traits,
     },
     call::{Lent, lend},
-    fault,
+    fault, lifted,
     limits::CpuLimit,
     selection,
     state::{State, arm, fault as explained, first_line, store},
@@ -36,7 +35,7 @@ const LIFTED_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct HotExports {
     linked: InstancePre<State>,
     lifecycle: WithLifecycleIndices,
-    filter: Option<WithRoutingFilterIndices>,
+    on_request: Option<ComponentExportIndex>,
     selector: Option<WithEndpointSelectorIndices>,
     chaos: Option<WithChaosIndices>,
 }
@@ -48,9 +47,7 @@ impl HotExports {
         let checked = (|| {
             Ok(Self {
                 lifecycle: WithLifecycleIndices::new(&linked)?,
-                filter: has(Hook::RoutingFilter)
-                    .map(WithRoutingFilterIndices::new)
-                    .transpose()?,
+                on_request: has(Hook::RoutingFilter).map(on_request).transpose()?,
                 selector: has(Hook::EndpointSelector)
                     .map(WithEndpointSelectorIndices::new)
                     .transpose()?,
@@ -62,9 +59,21 @@ impl HotExports {
     }
 }
 
+type OnRequest = TypedFunc<(u32, u32, Traits), (lifted::Decision,)>;
+
+/// Where `on-request` is.
+fn on_request(linked: &InstancePre<State>) -> wasmtime::Result<ComponentExportIndex> {
+    let component = linked.component();
+    let interface = format!("{PACKAGE}/{}@{VERSION}", Hook::RoutingFilter.name());
+    let interface = component.get_export_index(None, &interface);
+    interface
+        .and_then(|interface| component.get_export_index(Some(&interface), "on-request"))
+        .ok_or_else(|| wasmtime::format_err!("no function `on-request` in `routing-filter`"))
+}
+
 pub(crate) struct Instance {
     store: Store<State>,
-    filter: Option<WithRoutingFilter>,
+    on_request: Option<OnRequest>,
     selector: Option<WithEndpointSelector>,
     chaos: Option<WithChaos>,
     calls: u32,
@@ -92,12 +101,12 @@ impl Instance {
             .map_err(|error| explained(&mut store, &error))?
             .map_err(|message| PluginError::Refused(first_line(&message)))?;
         let mut loaded = || {
-            let filter = exports.filter.as_ref();
+            let on_request = exports.on_request.as_ref();
             let selector = exports.selector.as_ref();
             let chaos = exports.chaos.as_ref();
             wasmtime::error::Ok((
-                filter
-                    .map(|it| it.load(&mut store, &instance))
+                on_request
+                    .map(|it| instance.get_typed_func(&mut store, it))
                     .transpose()?,
                 { selector }
                     .map(|it| it.load(&mut store, &instance))
@@ -105,10 +114,10 @@ impl Instance {
                 chaos.map(|it| it.load(&mut store, &instance)).transpose()?,
             ))
         };
-        let (filter, selector, chaos) = loaded().map_err(PluginError::mismatch)?;
+        let (on_request, selector, chaos) = loaded().map_err(PluginError::mismatch)?;
         Ok(Self {
             store,
-            filter,
+            on_request,
             selector,
             chaos,
             calls: 0,
@@ -122,22 +131,20 @@ impl Instance {
         before
     }
 
-    /// One call of the hook `routing-filter`.
+    /// One call of the hook `routing-filter`. In place, as [`crate::Generation`] asks.
+    #[inline(always)]
     pub(crate) fn on_request(
         &mut self,
         call: &Call<'_>,
         deadline: Duration,
     ) -> Result<Decision, PluginError> {
-        let filter = self.filter.as_ref().ok_or_else(absent)?;
-        let hook = filter.jackfield_plugin_routing_filter();
+        let hook = self.on_request.as_ref().ok_or_else(absent)?;
         let lent = Lent {
             call,
             candidates: None,
         };
         let (verdict, remember) = ask(&mut self.store, lent, deadline, |store, it| {
-            let decision =
-                hook.call_on_request(store, it.service, it.handler, it.traits, it.handle)?;
-            // Here, where it is: what the guest hands over is large, and what it comes to is small.
+            let (decision,) = hook.call(store, (it.service, it.handler, it.traits))?;
             let verdict = verdict::checked(decision.verdict, call.interaction);
             Ok((verdict, decision.remember))
         })?;
@@ -163,7 +170,7 @@ impl Instance {
         };
         let selected = ask(&mut self.store, lent, deadline, |store, it| {
             let count = count as u32;
-            hook.call_select(store, it.service, it.handler, it.traits, it.handle, count)
+            hook.call_select(store, it.service, it.handler, it.traits, count)
         })?;
         selection::checked(selected, count).map_err(nonsense)
     }
@@ -181,7 +188,7 @@ impl Instance {
             candidates: None,
         };
         let plan = ask(&mut self.store, lent, deadline, |store, it| {
-            hook.call_disturb(store, it.service, it.handler, it.traits, it.handle)
+            hook.call_disturb(store, it.service, it.handler, it.traits)
         })?;
         Ok(Plan {
             faults: fault::checked(plan.faults).map_err(nonsense)?,
@@ -200,9 +207,9 @@ struct Given {
     service: u32,
     handler: u32,
     traits: Traits,
-    handle: Resource<CallHandle>,
 }
 
+#[inline(always)]
 fn ask<R>(
     store: &mut Store<State>,
     lent: Lent<'_>,
@@ -215,7 +222,6 @@ fn ask<R>(
         service: names.service(call.service),
         handler: names.handler(call.service, call.method),
         traits: traits(call),
-        handle: Resource::new_borrow(0),
     };
     lend(lent, || hook(store, given)).map_err(|error| explained(store, &error))
 }

@@ -37,6 +37,7 @@ mod generation;
 mod imports;
 mod instance;
 mod kv;
+mod lifted;
 mod limits;
 mod names;
 mod outline;

@@ -2,13 +2,7 @@
 //!
 //! These are the inner values: bindings of every contract version map to them.
 
-use crate::{
-    bindings::{
-        routing_filter::exports::jackfield::plugin::routing_filter as wit,
-        shared::jackfield::plugin::message,
-    },
-    call::Interaction,
-};
+use crate::{bindings::shared::jackfield::plugin::message, call::Interaction, lifted};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -86,26 +80,28 @@ const REJECTED: u32 = 0x202;
 
 /// The verdict, or what is wrong with it.
 pub(crate) fn checked(
-    verdict: wit::Verdict,
+    verdict: lifted::Verdict,
     interaction: Interaction,
 ) -> Result<Verdict, &'static str> {
     Ok(match verdict {
-        wit::Verdict::Pass => Verdict::Pass,
-        wit::Verdict::Rewrite(rewrite) => match checked_rewrite(rewrite)? {
+        lifted::Verdict::Pass => Verdict::Pass,
+        lifted::Verdict::Rewrite(rewrite) => match checked_rewrite(rewrite)? {
             rewrite if rewrite.is_empty() => Verdict::Pass,
             rewrite => Verdict::Rewrite(Box::new(rewrite)),
         },
-        wit::Verdict::Split(shares) => checked_split(shares)?,
-        wit::Verdict::Refuse(refusal) => Verdict::Refuse(checked_refusal(refusal)),
-        wit::Verdict::Answer(_) if interaction != Interaction::RequestResponse => {
+        lifted::Verdict::Split(shares) => checked_split(shares)?,
+        lifted::Verdict::Refuse(lifted::Refusal { code, text }) => {
+            Verdict::Refuse(refusal(code, text.into()))
+        }
+        lifted::Verdict::Answer(_) if interaction != Interaction::RequestResponse => {
             return Err("it answers a request that is not request/response");
         }
-        wit::Verdict::Answer(payload) => Verdict::Answer(Box::new(payload.into())),
+        lifted::Verdict::Answer(payload) => Verdict::Answer(Box::new(payload.into())),
     })
 }
 
-fn checked_rewrite(rewrite: wit::Rewrite) -> Result<Rewrite, &'static str> {
-    let wit::Rewrite {
+fn checked_rewrite(rewrite: lifted::Rewrite) -> Result<Rewrite, &'static str> {
+    let lifted::Rewrite {
         group,
         service,
         method,
@@ -115,11 +111,7 @@ fn checked_rewrite(rewrite: wit::Rewrite) -> Result<Rewrite, &'static str> {
         sticky,
     } = rewrite;
     let names = [&group, &service, &method, &version, &endpoint];
-    if names
-        .into_iter()
-        .flatten()
-        .any(|name| name.len() > NAME_BYTES_MAX)
-    {
+    if { names.into_iter().flatten() }.any(|name| name.len() > NAME_BYTES_MAX) {
         return Err("a name in its rewrite is longer than 1024 bytes");
     }
     if service.as_deref() == Some("") {
@@ -128,24 +120,27 @@ fn checked_rewrite(rewrite: wit::Rewrite) -> Result<Rewrite, &'static str> {
     if tags.len() > TAGS_MAX {
         return Err("its rewrite has more than 64 tags");
     }
-    let bad_tag = |(key, value): &(String, String)| {
+    let bad_tag = |(key, value): &(Box<str>, Box<str>)| {
         key.is_empty() || key.contains('=') || key.len() + 1 + value.len() > TAG_BYTES_MAX
     };
     if tags.iter().any(bad_tag) {
         return Err("a tag of its rewrite has no key, a `=` in the key, or more than 255 bytes");
     }
+    let own = |name: Option<Box<str>>| name.map(String::from);
     Ok(Rewrite {
-        group,
-        service,
-        method,
-        version,
-        endpoint,
-        tags,
+        group: own(group),
+        service: own(service),
+        method: own(method),
+        version: own(version),
+        endpoint: own(endpoint),
+        tags: { tags.into_iter() }
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect(),
         sticky,
     })
 }
 
-fn checked_split(shares: Vec<wit::Share>) -> Result<Verdict, &'static str> {
+fn checked_split(shares: Box<[lifted::Share]>) -> Result<Verdict, &'static str> {
     if shares.len() > SHARES_MAX {
         return Err("its split has more than 64 shares");
     }
@@ -154,7 +149,7 @@ fn checked_split(shares: Vec<wit::Share>) -> Result<Verdict, &'static str> {
         return Err("the weights of its split add up to more than 10000");
     }
     let mut checked = Vec::with_capacity(shares.len());
-    for wit::Share { weight, to } in shares {
+    for lifted::Share { weight, to } in shares {
         let to = checked_rewrite(to)?;
         if weight > 0 {
             checked.push(Share { weight, to });
@@ -167,14 +162,27 @@ fn checked_split(shares: Vec<wit::Share>) -> Result<Verdict, &'static str> {
     })
 }
 
-pub(crate) fn checked_refusal(refusal: message::Refusal) -> Refusal {
-    let message::Refusal { code, mut text } = refusal;
+pub(crate) fn checked_refusal(message::Refusal { code, text }: message::Refusal) -> Refusal {
+    refusal(code, text)
+}
+
+fn refusal(code: u32, mut text: String) -> Refusal {
     text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
     let code = match code {
         0x201 | 0x202 | 0x204 | 0x301.. => code,
         _ => REJECTED,
     };
     Refusal { code, text }
+}
+
+impl From<lifted::Payload> for Payload {
+    fn from(lifted::Payload { metadata, data }: lifted::Payload) -> Self {
+        let metadata = metadata.map(Vec::from);
+        Self {
+            metadata,
+            data: data.into(),
+        }
+    }
 }
 
 impl From<message::Payload> for Payload {
@@ -187,37 +195,29 @@ impl From<message::Payload> for Payload {
 mod tests {
     use super::*;
 
-    fn rewrite(edit: impl FnOnce(&mut wit::Rewrite)) -> wit::Rewrite {
-        let mut rewrite = wit::Rewrite {
-            group: None,
-            service: None,
-            method: None,
-            version: None,
-            endpoint: None,
-            tags: Vec::new(),
-            sticky: None,
-        };
+    fn rewrite(edit: impl FnOnce(&mut lifted::Rewrite)) -> lifted::Rewrite {
+        let mut rewrite = lifted::Rewrite::default();
         edit(&mut rewrite);
         rewrite
     }
 
-    fn check(verdict: wit::Verdict) -> Result<Verdict, &'static str> {
+    fn check(verdict: lifted::Verdict) -> Result<Verdict, &'static str> {
         checked(verdict, Interaction::Stream)
     }
 
-    fn tag(key: &str, value: String) -> wit::Rewrite {
-        rewrite(|to| to.tags.push((key.into(), value)))
+    fn tag(key: &str, value: String) -> lifted::Rewrite {
+        rewrite(|to| to.tags = [(key.into(), value.into())].into())
     }
 
     #[test]
     fn a_rewrite_of_nothing_passes() {
         assert_eq!(
-            check(wit::Verdict::Rewrite(rewrite(|_| ()))),
+            check(lifted::Verdict::Rewrite(rewrite(|_| ()))),
             Ok(Verdict::Pass)
         );
-        let to = rewrite(|to| to.group = Some(String::new()));
+        let to = rewrite(|to| to.group = Some("".into()));
         assert!(matches!(
-            check(wit::Verdict::Rewrite(to)),
+            check(lifted::Verdict::Rewrite(to)),
             Ok(Verdict::Rewrite(_))
         ));
     }
@@ -225,37 +225,42 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for bad in [
-            rewrite(|to| to.service = Some(String::new())),
-            rewrite(|to| to.method = Some("x".repeat(1025))),
-            rewrite(|to| to.tags = vec![("a".into(), "b".into()); 65]),
+            rewrite(|to| to.service = Some("".into())),
+            rewrite(|to| to.method = Some("x".repeat(1025).into())),
+            rewrite(|to| to.tags = vec![("a".into(), "b".into()); 65].into()),
             tag("", "x".into()),
             tag("a=b", "x".into()),
             tag("a", "x".repeat(254)),
         ] {
             assert!(
-                check(wit::Verdict::Rewrite(bad.clone())).is_err(),
+                check(lifted::Verdict::Rewrite(bad.clone())).is_err(),
                 "{bad:?}"
             );
-            let share = wit::Share { weight: 0, to: bad };
-            assert!(check(wit::Verdict::Split(vec![share])).is_err());
+            let share = lifted::Share { weight: 0, to: bad };
+            assert!(check(lifted::Verdict::Split([share].into())).is_err());
         }
-        assert!(check(wit::Verdict::Rewrite(tag("a", "x".repeat(253)))).is_ok());
+        assert!(check(lifted::Verdict::Rewrite(tag("a", "x".repeat(253)))).is_ok());
     }
 
     #[test]
     fn weights_stay_within_the_whole() {
-        let share = |weight| wit::Share {
+        let share = |weight| lifted::Share {
             weight,
             to: rewrite(|to| to.version = Some("2".into())),
         };
-        assert!(check(wit::Verdict::Split(vec![share(10_000), share(1)])).is_err());
-        assert!(check(wit::Verdict::Split(vec![share(u32::MAX), share(u32::MAX)])).is_err());
-        assert!(check(wit::Verdict::Split(vec![share(1); 65])).is_err());
+        assert!(check(lifted::Verdict::Split([share(10_000), share(1)].into())).is_err());
+        assert!(
+            check(lifted::Verdict::Split(
+                [share(u32::MAX), share(u32::MAX)].into()
+            ))
+            .is_err()
+        );
+        assert!(check(lifted::Verdict::Split((0..65).map(|_| share(1)).collect())).is_err());
         assert_eq!(
-            check(wit::Verdict::Split(vec![share(0)])),
+            check(lifted::Verdict::Split([share(0)].into())),
             Ok(Verdict::Pass)
         );
-        let split = check(wit::Verdict::Split(vec![share(0), share(9_999)]));
+        let split = check(lifted::Verdict::Split([share(0), share(9_999)].into()));
         assert!(matches!(split, Ok(Verdict::Split(shares)) if shares.len() == 1));
     }
 
@@ -281,11 +286,11 @@ mod tests {
 
     #[test]
     fn only_request_response_can_be_answered() {
-        let answer = wit::Verdict::Answer(message::Payload {
-            metadata: None,
-            data: vec![1],
-        });
-        assert!(check(answer.clone()).is_err());
-        assert!(checked(answer, Interaction::RequestResponse).is_ok());
+        let answer = || {
+            let (metadata, data) = (None, [1].into());
+            lifted::Verdict::Answer(lifted::Payload { metadata, data })
+        };
+        assert!(check(answer()).is_err());
+        assert!(checked(answer(), Interaction::RequestResponse).is_ok());
     }
 }

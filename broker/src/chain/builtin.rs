@@ -12,7 +12,8 @@ pub(super) fn holds(bytes: &[u8]) -> bool {
     EMBEDDED.iter().any(|(_, embedded)| *embedded == bytes)
 }
 
-pub(super) fn component(name: &str) -> Option<&'static [u8]> {
+/// The component of that name; none when this build left it out.
+pub fn component(name: &str) -> Option<&'static [u8]> {
     EMBEDDED
         .iter()
         .find(|(known, _)| *known == name)

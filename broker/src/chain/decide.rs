@@ -12,6 +12,7 @@ use jackfield_plugin_host as host;
 
 use super::{
     Decision, Disturbance, FailurePolicy, Plans, PluginView, Request, Selection, Split, Verdict,
+    question::{Disturb, Filter, Select},
     request::Route,
     slow_hooks::Observer,
     stage::{Asked, Stage},
@@ -125,7 +126,9 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.on_request(request, &route.call(), *left);
+            let (thread, call) = (request.thread, &route.call());
+            let asked = stage.ask(&Filter { thread, call }, request.link, *left);
+            let Asked { decision, spent } = asked;
             *left = left.saturating_sub(spent);
             if stage.is_shadow() {
                 continue;
@@ -184,7 +187,9 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.disturb(request, &route.call(), left);
+            let (thread, call) = (request.thread, &route.call());
+            let asked = stage.ask(&Disturb { thread, call }, request.link, left);
+            let Asked { decision, spent } = asked;
             left = left.saturating_sub(spent);
             match decision {
                 _ if stage.is_shadow() => {}
@@ -224,7 +229,12 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let Asked { decision, spent } = stage.select(request, &route.call(), candidates, left);
+            let question = Select {
+                thread: request.thread,
+                call: &route.call(),
+                candidates,
+            };
+            let Asked { decision, spent } = stage.ask(&question, request.link, left);
             left = left.saturating_sub(spent);
             match decision {
                 _ if stage.is_shadow() => {}

@@ -42,6 +42,7 @@ mod loader;
 mod metrics;
 mod outcome;
 mod probe;
+mod question;
 mod request;
 mod signature;
 mod slow;
@@ -52,7 +53,7 @@ mod verdict;
 mod view;
 mod watch;
 
-pub use builtin::names as builtin_names;
+pub use builtin::{component as builtin_component, names as builtin_names};
 pub use chains::Chains;
 pub use config::{ChainConfig, FailurePolicy, Mode, PluginConfig, SlowConfig, Source};
 pub use decide::{Chain, Failed};

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     /// Of a pair made for this test; the secret key was thrown away.
-    const KEY: &str = "RWQU05M/o6MKc1g01DSyenohzVvwa5GIx+828QVGrUKOdFMsktM/ShcS";
+    const KEY: &str = "RWR43Ki4IEZ0XRzJwT4ePNyRYfxo28kWuc+2+WUWuQTOxdY6qbK8H6Sh";
     const OTHER: &str = "RWQUjGOb/rjlT8ACZOLZH3COSagOr/TLa6tFocrL6ocdGef8UhqinJf2";
     const SIGNED: &str = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -5,18 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jackfield_plugin_host::{
-    Call, Candidates, Decision, Generation, Hook, Outcome, Plan, Plugin, PluginError, Selection,
-};
+use jackfield_plugin_host::{Generation, Hook, Plugin, PluginError};
 
 use super::{
-    FailurePolicy, Mode, Override, PluginConfig, PluginState, PluginView, Request, Source,
-    case::{Case, OwnedCandidates},
+    FailurePolicy, Mode, Override, PluginConfig, PluginState, PluginView, Source,
+    case::Case,
     circuit::{Circuit, Fault},
     metrics::{Compared, HookMetrics, Metrics, ShadowMetrics},
     outcome::CallOutcome,
     probe,
-    request::OwnedCall,
+    question::Question,
     slow::{Missed, Pool, hooks::Ask},
     view::TrialView,
 };
@@ -41,6 +39,29 @@ struct Trial {
     /// Of 10000 connections; none: in the shadow.
     share: Option<u32>,
     compared: ShadowMetrics,
+}
+
+impl Trial {
+    /// Asks it as well, and counts whether it says the same.
+    #[cold]
+    fn compare<Q: Question>(
+        &self,
+        asked: Asked<Q::Answer>,
+        question: &Q,
+        left: Duration,
+    ) -> Asked<Q::Answer> {
+        let left = left.saturating_sub(asked.spent);
+        let in_the_shadow = self.stage.ask_alone(question, left);
+        self.compared.count(match &in_the_shadow.decision {
+            None => Compared::Failed,
+            other if *other == asked.decision => Compared::Same,
+            Some(_) => Compared::Different,
+        });
+        Asked {
+            decision: asked.decision,
+            spent: asked.spent + in_the_shadow.spent,
+        }
+    }
 }
 
 /// What asking came to.
@@ -124,87 +145,24 @@ impl Stage {
         self.trial.as_ref().filter(|trial| trial.share.is_none())
     }
 
-    /// Asks the version of the connection, and the one in the shadow after it.
-    fn both<T: PartialEq>(
+    /// Asks the version of the connection, and the one in the shadow after it. `left` is what remains of the chain's
+    /// deadline.
+    pub(super) fn ask<Q: Question>(
         self: &Arc<Self>,
+        question: &Q,
         link: u64,
         left: Duration,
-        ask: impl Fn(&Arc<Self>, Duration) -> Asked<T>,
-    ) -> Asked<T> {
-        let asked = ask(self.version(link), left);
-        let Some(shadow) = self.shadow() else {
-            return asked;
-        };
-        let in_the_shadow = ask(&shadow.stage, left.saturating_sub(asked.spent));
-        shadow.compared.count(match &in_the_shadow.decision {
-            None => Compared::Failed,
-            other if *other == asked.decision => Compared::Same,
-            Some(_) => Compared::Different,
-        });
-        Asked {
-            decision: asked.decision,
-            spent: asked.spent + in_the_shadow.spent,
+    ) -> Asked<Q::Answer> {
+        let asked = self.version(link).ask_alone(question, left);
+        match self.shadow() {
+            None => asked,
+            Some(shadow) => shadow.compare(asked, question, left),
         }
     }
 
     pub(super) fn concerns(&self, service: &str) -> bool {
         let matches = &self.config.matches;
         matches.is_empty() || matches.iter().any(|pattern| pattern.matches(service))
-    }
-
-    /// Asks the hook `routing-filter`; `left` is what remains of the chain's deadline.
-    pub(super) fn on_request(
-        self: &Arc<Self>,
-        request: &Request<'_>,
-        call: &Call<'_>,
-        left: Duration,
-    ) -> Asked<Decision> {
-        self.both(request.link, left, |version, left| {
-            version.ask(
-                Hook::RoutingFilter,
-                left,
-                || version.hot().on_request(request.thread, call, left),
-                |decision| CallOutcome::of_verdict(&decision.verdict),
-                || Case::Filter(OwnedCall::of(call)),
-            )
-        })
-    }
-
-    /// Asks the hook `endpoint-selector`.
-    pub(super) fn select(
-        self: &Arc<Self>,
-        request: &Request<'_>,
-        call: &Call<'_>,
-        candidates: &dyn Candidates,
-        left: Duration,
-    ) -> Asked<Selection> {
-        self.both(request.link, left, |version, left| {
-            version.ask(
-                Hook::EndpointSelector,
-                left,
-                || version.hot().select(request.thread, call, candidates, left),
-                CallOutcome::of_selection,
-                || Case::Select(OwnedCall::of(call), OwnedCandidates::of(candidates)),
-            )
-        })
-    }
-
-    /// Asks the hook `chaos`.
-    pub(super) fn disturb(
-        self: &Arc<Self>,
-        request: &Request<'_>,
-        call: &Call<'_>,
-        left: Duration,
-    ) -> Asked<Plan> {
-        self.both(request.link, left, |version, left| {
-            version.ask(
-                Hook::Chaos,
-                left,
-                || version.hot().disturb(request.thread, call, left),
-                CallOutcome::of_plan,
-                || Case::Disturb(OwnedCall::of(call)),
-            )
-        })
     }
 
     /// Asks a slow hook, and waits at most for the plugin's `timeout`. None: it could not answer, and its failure policy
@@ -247,35 +205,30 @@ impl Stage {
         None
     }
 
-    fn ask<T>(
-        self: &Arc<Self>,
-        hook: Hook,
-        left: Duration,
-        call: impl FnOnce() -> Outcome<T>,
-        outcome_of: impl FnOnce(&T) -> CallOutcome,
-        case: impl FnOnce() -> Case,
-    ) -> Asked<T> {
+    // Always in place: what comes of it would be moved from hand to hand through memory, which costs more than the rest.
+    #[inline(always)]
+    fn ask_alone<Q: Question>(self: &Arc<Self>, question: &Q, left: Duration) -> Asked<Q::Answer> {
         let skip = match () {
             () if self.circuit.is_open() => Some(CallOutcome::CircuitOpen),
             () if left.is_zero() => Some(CallOutcome::ChainDeadline),
             () => None,
         };
         if let Some(outcome) = skip {
-            self.metrics(hook).skipped(outcome);
+            self.metrics(Q::HOOK).skipped(outcome);
             return Asked {
                 decision: None,
                 spent: Duration::ZERO,
             };
         }
-        let outcome = call();
+        let outcome = question.put(self.hot(), left);
         let decision = match outcome.decision {
             Ok(decision) => {
-                self.metrics(hook)
-                    .called(outcome_of(&decision), outcome.took);
+                self.metrics(Q::HOOK)
+                    .called(Q::outcome(&decision), outcome.took);
                 Some(decision)
             }
             Err(error) => {
-                self.failed(hook, &error, left, outcome.took, case);
+                self.failed(question, &error, left, outcome.took);
                 None
             }
         };
@@ -364,22 +317,23 @@ impl Stage {
     }
 
     #[cold]
-    fn failed(
+    fn failed<Q: Question>(
         self: &Arc<Self>,
-        hook: Hook,
+        question: &Q,
         error: &PluginError,
         left: Duration,
         took: Option<Duration>,
-        case: impl FnOnce() -> Case,
     ) {
         let killed = matches!(error, PluginError::Deadline { .. });
         if killed && left < self.config.deadline {
             // The time was used up by those before it; its own deadline had not passed.
-            self.metrics(hook).called(CallOutcome::ChainDeadline, took);
+            self.metrics(Q::HOOK)
+                .called(CallOutcome::ChainDeadline, took);
             tracing::debug!(plugin = %self.name, "the chain's deadline passed in this plugin");
             return;
         }
-        self.fell(hook, error, (CallOutcome::of_error(error), took), case);
+        let took = (CallOutcome::of_error(error), took);
+        self.fell(Q::HOOK, error, took, || question.case());
     }
 
     /// It failed, and nobody else is to blame.

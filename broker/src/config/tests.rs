@@ -379,7 +379,7 @@ fn a_plugin_is_read_in_full() {
          timeout = \"9s\"\nqueue = 7\ninstances = 3\nhttp-private = true\n\
          http-hosts = [\"Auth.Example\", \"a.b:8080\", \"[::1]:99\", \"[::1]\"]\n\
          sha256 = \"00000000000000000000000000000000000000000000000000000000000000ff\"\n\
-         signed-by = \"RWQU05M/o6MKc1g01DSyenohzVvwa5GIx+828QVGrUKOdFMsktM/ShcS\"\n\
+         signed-by = \"RWR43Ki4IEZ0XRzJwT4ePNyRYfxo28kWuc+2+WUWuQTOxdY6qbK8H6Sh\"\n\
          [plugin.settings]\npercent = 30\nnested = { list = [1, 2.5, true, \"x\"] }\n",
     );
     let folder = config.folder.path().to_owned();

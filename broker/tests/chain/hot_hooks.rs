@@ -37,10 +37,10 @@ fn selects(words: &[u32]) -> Guest {
     Guest::without_hooks()
         .words(4096, &[1, 0])
         .words(2304, words)
-        .select("(call $drop (local.get $call)) (i32.const 2304)")
+        .select("(i32.const 2304)")
 }
 
-const FAILS: &str = "(drop (local.get $call)) (unreachable)";
+const FAILS: &str = "(unreachable)";
 
 fn select(chain: &Chain, count: usize) -> Result<Selection, Arc<str>> {
     let instances = instances(count);
@@ -126,7 +126,7 @@ fn delays(weight: u32, ms: u32, remember: bool) -> Guest {
     Guest::without_hooks()
         .words(8192, &[weight, 0, ms, 0, 0, 0])
         .words(2304, &[8192, 1, remember.into()])
-        .disturb("(call $drop (local.get $call)) (i32.const 2304)")
+        .disturb("(i32.const 2304)")
 }
 
 #[test]
@@ -158,13 +158,12 @@ fn faults_are_diced_by_the_host_and_may_be_remembered_together() {
 fn later_hooks_see_the_route_as_the_filters_left_it() {
     // Delays by the length of the version.
     let guest = Guest::without_hooks()
-        .import("request", "[method]call.version", "get", "(param i32 i32)")
+        .import("request", "version", "get", "(param i32)")
         .words(8192, &[10_000, 0, 0, 0, 0, 0])
         .words(2304, &[8192, 1, 1])
         .disturb(
-            "(call $get (local.get $call) (i32.const 3000))
+            "(call $get (i32.const 3000))
             (i32.store (i32.const 8200) (i32.load (i32.const 3004)))
-            (call $drop (local.get $call))
             (i32.const 2304)",
         );
     let mut it = Fixture::new();
@@ -207,7 +206,6 @@ fn counts() -> Guest {
             "(call $add (i32.const 4096) (i32.const 1) (i64.const 1) (i64.const 0) (i32.const 3000))
             (i32.store8 (i32.const 2048) (i32.const 3))
             (i32.store (i32.const 2052) (i32.add (i32.const 0x1000) (i32.load (i32.const 3008))))
-            (call $drop (local.get $call))
             (i32.const 2048)",
         )
 }

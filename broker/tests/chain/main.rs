@@ -211,15 +211,14 @@ fn splits(weight: u32, to: &str) -> Guest {
 /// Refuses with the version it sees.
 fn tells_version() -> Guest {
     Guest::new()
-        .import("request", "[method]call.version", "get", "(param i32 i32)")
+        .import("request", "version", "get", "(param i32)")
         .on_request(
-            "(call $get (local.get $call) (i32.const 3000))
+            "(call $get (i32.const 3000))
         (i32.store8 (i32.const 2048) (i32.const 3))
         (i32.store (i32.const 2052) (i32.const 0x201))
         (i32.store (i32.const 2056) (i32.load (i32.const 3000)))
         (i32.store (i32.const 2060) (i32.load (i32.const 3004)))
         (i32.store8 (i32.const 2124) (i32.const 1))
-        (call $drop (local.get $call))
         (i32.const 2048)",
         )
 }

@@ -5,6 +5,8 @@
 //   version = "canary"      # or group = "canary"
 //   by = "tag:user"         # optional: the same user always gets the same answer
 
+import { stableHash, stableHashOfTag } from 'jackfield:plugin/request@0.1.0';
+
 let weight; // in parts of 10000
 let to;
 let by;
@@ -23,26 +25,20 @@ export const lifecycle = {
 
 export const routingFilter = {
   // Runs for the first frame of each request that fits the plugin's `match`.
-  onRequest(_service, _handler, _traits, request) {
-    const decision = decide(request);
-    // The request is only lent: this backend gives it back when it is told to.
-    request[Symbol.dispose ?? Symbol.for('dispose')]();
-    return decision;
+  onRequest() {
+    if (!by) {
+      // The broker throws the dice, so it need not ask again for each request.
+      return { verdict: { tag: 'split', val: [{ weight, to }] }, remember: true };
+    }
+    // 0: the caller has no such key, and stays where it is.
+    const hash = by.tag ? stableHashOfTag(by.tag) : stableHash(by);
+    const diverted = hash !== 0n && hash % 10000n < BigInt(weight);
+    return { verdict: diverted ? { tag: 'rewrite', val: to } : { tag: 'pass' }, remember: true };
   },
 };
 
-function decide(request) {
-  if (!by) {
-    // The broker throws the dice, so it need not ask again for each request.
-    return { verdict: { tag: 'split', val: [{ weight, to }] }, remember: true };
-  }
-  const hash = request.stableHash(by);
-  const diverted = hash !== undefined && hash % 10000n < BigInt(weight);
-  return { verdict: diverted ? { tag: 'rewrite', val: to } : { tag: 'pass' }, remember: true };
-}
-
 function parseKey(text) {
-  if (text === 'app' || text === 'principal') return { tag: text };
-  if (text.startsWith('tag:')) return { tag: 'tag', val: text.slice(4) };
+  if (text === 'app' || text === 'principal') return text;
+  if (text.startsWith('tag:')) return { tag: text.slice(4) };
   throw `\`${text}\` is no key; use \`app\`, \`principal\` or \`tag:NAME\``;
 }

@@ -17,7 +17,7 @@ from wit_world.exports.routing_filter import (
     Verdict_Rewrite,
     Verdict_Split,
 )
-from wit_world.imports.request import HashKey_App, HashKey_Principal, HashKey_Tag
+from wit_world.imports.request import HashKey, stable_hash, stable_hash_of_tag
 
 weight = 0  # in parts of 10000
 to = None
@@ -40,21 +40,22 @@ class Lifecycle:
 
 
 class RoutingFilter:
-    def on_request(self, service, handler, traits, request):
+    def on_request(self, service, handler, traits):
         """Runs for the first frame of each request that fits the plugin's `match`."""
         if by is None:
             # The broker throws the dice, so it need not ask again for each request.
             return Decision(Verdict_Split([Share(weight, to)]), remember=True)
-        hashed = request.stable_hash(by)
-        diverted = hashed is not None and hashed % 10000 < weight
+        # 0: the caller has no such key, and stays where it is.
+        hashed = by()
+        diverted = hashed != 0 and hashed % 10000 < weight
         return Decision(Verdict_Rewrite(to) if diverted else Verdict_Pass(), remember=True)
 
 
 def key(text):
     if text == "app":
-        return HashKey_App()
+        return lambda: stable_hash(HashKey.APP)
     if text == "principal":
-        return HashKey_Principal()
+        return lambda: stable_hash(HashKey.PRINCIPAL)
     if text.startswith("tag:"):
-        return HashKey_Tag(text[4:])
+        return lambda: stable_hash_of_tag(text[4:])
     raise Err(f"`{text}` is no key; use `app`, `principal` or `tag:NAME`")

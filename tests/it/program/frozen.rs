@@ -17,7 +17,7 @@ const CANARY: &str = concat!(
 fn the_canary_of_the_frozen_contract_routes() {
     let broker = Broker::start_with(&format!(
         "{CONFIG}\n[[plugin]]\nname = \"canary\"\nfile = {CANARY:?}\n\
-         sha256 = \"a65914b5f200be17a5c26ba476075441a2665223e3eaeb691cb3b14222c8678d\"\n\
+         sha256 = \"3530a73f538cda75fbf6a8e44548eac51f8a48c1918f7aadf63dcbb4205fe008\"\n\
          [plugin.settings]\npercent = 100\nversion = \"2\"\n"
     ));
     run(LocalSet::new().run_until(async {

@@ -5,45 +5,43 @@ use crate::{
 };
 
 impl candidates::Host for State {
-    fn uuid(&mut self, index: u32) -> wasmtime::Result<String> {
-        Ok(of(index, |all, index| all.uuid(index)))
+    fn uuid(&mut self, index: u32) -> String {
+        of(index, |all, index| all.uuid(index))
     }
 
-    fn app(&mut self, index: u32) -> wasmtime::Result<String> {
-        Ok(of(index, |all, index| all.app(index)))
+    fn app(&mut self, index: u32) -> String {
+        of(index, |all, index| all.app(index))
     }
 
-    fn ip(&mut self, index: u32) -> wasmtime::Result<String> {
-        Ok(of(index, |all, index| all.ip(index)))
+    fn ip(&mut self, index: u32) -> String {
+        of(index, |all, index| all.ip(index))
     }
 
-    fn tag(&mut self, index: u32, key: String) -> wasmtime::Result<Option<String>> {
-        Ok(of(index, |all, index| all.tag(index, &key)))
+    fn tag(&mut self, index: u32, key: String) -> Option<String> {
+        of(index, |all, index| all.tag(index, &key))
     }
 
-    fn has(&mut self, index: u32, key: String, value: String) -> wasmtime::Result<bool> {
-        Ok(of(index, |all, index| all.has(index, &key, &value)))
+    fn has(&mut self, index: u32, key: String, value: String) -> bool {
+        of(index, |all, index| all.has(index, &key, &value))
     }
 
-    fn having(&mut self, key: String, value: String) -> wasmtime::Result<Vec<u32>> {
-        Ok(all(|all| {
+    fn having(&mut self, key: String, value: String) -> Vec<u32> {
+        all(|all| {
             let fits = |&index: &u32| all.has(index as usize, &key, &value);
             (0..all.len() as u32).filter(fits).collect()
-        }))
+        })
     }
 
-    fn power(&mut self, index: u32) -> wasmtime::Result<u32> {
-        Ok(of(index, |all, index| all.power(index)))
+    fn power(&mut self, index: u32) -> u32 {
+        of(index, |all, index| all.power(index))
     }
 
-    fn in_flight(&mut self, index: u32) -> wasmtime::Result<u32> {
-        Ok(of(index, |all, index| all.in_flight(index)))
+    fn in_flight(&mut self, index: u32) -> u32 {
+        of(index, |all, index| all.in_flight(index))
     }
 
-    fn all_in_flight(&mut self) -> wasmtime::Result<Vec<u32>> {
-        Ok(all(|all| {
-            (0..all.len()).map(|index| all.in_flight(index)).collect()
-        }))
+    fn all_in_flight(&mut self) -> Vec<u32> {
+        all(|all| (0..all.len()).map(|index| all.in_flight(index)).collect())
     }
 }
 

@@ -9,25 +9,19 @@ use crate::{
     host::{call, load},
 };
 
-/// A getter of `call` that leaves a string at 3000 (address) and 3004 (length).
+/// A getter of `request` that leaves a string at 3000 (address) and 3004 (length).
 fn getter(name: &str) -> Guest {
-    Guest::new().import(
-        "request",
-        &format!("[method]call.{name}"),
-        "get",
-        "(param i32 i32)",
-    )
+    Guest::new().import("request", name, "get", "(param i32)")
 }
 
 /// Refuses with the string that the getter left.
 const REFUSE_WITH_IT: &str = "
-    (call $get (local.get $call) (i32.const 3000))
+    (call $get (i32.const 3000))
     (i32.store8 (i32.const 2048) (i32.const 3))
     (i32.store (i32.const 2052) (i32.const 0x301))
     (i32.store (i32.const 2056) (i32.load (i32.const 3000)))
     (i32.store (i32.const 2060) (i32.load (i32.const 3004)))
     (i32.store8 (i32.const 2124) (i32.const 1))
-    (call $drop (local.get $call))
     (i32.const 2048)";
 
 #[test]
@@ -125,6 +119,18 @@ fn getters_read_the_call_that_is_at_hand() {
 }
 
 #[test]
+fn outside_of_a_hook_there_is_no_request() {
+    let empty = "
+        (call $get (i32.const 3000))
+        (if (i32.load (i32.const 3004)) (then (unreachable)))
+        (i32.const 1024)";
+    for name in ["service", "app", "metadata"] {
+        let it = load(&getter(name).configure(empty)).unwrap();
+        assert_eq!(it.ask().unwrap().verdict, Verdict::Pass, "{name}");
+    }
+}
+
+#[test]
 fn what_read_the_metadata_is_never_remembered() {
     let it = load(&getter("metadata").on_request(REFUSE_WITH_IT)).unwrap();
     let decision = it.ask().unwrap();
@@ -142,12 +148,11 @@ fn what_read_the_metadata_is_never_remembered() {
 fn predicate(name: &str, arguments: &str, signature: &str) -> Guest {
     let on_request = format!(
         "(i32.store8 (i32.const 2048)
-            (i32.mul (i32.const 3) (call $get (local.get $call) {arguments})))
-        (call $drop (local.get $call))
+            (i32.mul (i32.const 3) (call $get {arguments})))
         (i32.const 2048)"
     );
     Guest::new()
-        .import("request", &format!("[method]call.{name}"), "get", signature)
+        .import("request", name, "get", signature)
         .data(4096, b"user")
         .data(4112, b"alice")
         .data(4120, b"shop@example")
@@ -158,16 +163,12 @@ fn predicate(name: &str, arguments: &str, signature: &str) -> Guest {
 fn predicates_answer_without_a_string() {
     let tag = |value: &str| {
         let arguments = format!("(i32.const 4096) (i32.const 4) {value}");
-        predicate(
-            "tag-is",
-            &arguments,
-            "(param i32 i32 i32 i32 i32) (result i32)",
-        )
+        predicate("tag-is", &arguments, "(param i32 i32 i32 i32) (result i32)")
     };
     let principal = predicate(
         "principal-is",
         "(i32.const 4120) (i32.const 12)",
-        "(param i32 i32 i32) (result i32)",
+        "(param i32 i32) (result i32)",
     );
     for (guest, yes) in [
         (tag("(i32.const 4112) (i32.const 5)"), true),
@@ -198,7 +199,6 @@ fn names_are_numbers_once_interned() {
             "(i32.store8 (i32.const 2048) (i32.const 3))
             (i32.store (i32.const 2052) (i32.add (i32.const 0x1000)
                 (i32.add (i32.mul (i32.const 16) (local.get $service)) (local.get $handler))))
-            (call $drop (local.get $call))
             (i32.const 2048)",
         );
     let it = load(&guest).unwrap();
@@ -226,7 +226,6 @@ fn traits_tell_the_interaction() {
     let guest = Guest::new().on_request(
         "(i32.store8 (i32.const 2048) (i32.const 3))
         (i32.store (i32.const 2052) (i32.add (i32.const 0x1000) (local.get $traits)))
-        (call $drop (local.get $call))
         (i32.const 2048)",
     );
     let it = load(&guest).unwrap();
@@ -275,7 +274,6 @@ fn granted_imports_reach_the_broker() {
         .on_request(
             "(call $add (global.get $counter) (i64.const 2))
             (call $add (i32.const 99) (i64.const 7))
-            (call $drop (local.get $call))
             (i32.const 2048)",
         );
     let it = load(&guest).unwrap();

@@ -29,7 +29,7 @@ pub(crate) struct Guest {
 
 /// What every hot hook is given, as parameters and a result.
 pub(crate) const HOT: &str =
-    "(param $service i32) (param $handler i32) (param $traits i32) (param $call i32) (result i32)";
+    "(param $service i32) (param $handler i32) (param $traits i32) (result i32)";
 
 impl Guest {
     /// Accepts everything and passes.
@@ -78,13 +78,13 @@ impl Guest {
         self
     }
 
-    /// The hook `endpoint-selector`; what it leaves is the address of a selection. It must drop `$call`.
+    /// The hook `endpoint-selector`; what it leaves is the address of a selection.
     pub(crate) fn select(self, body: &str) -> Self {
         let signature = HOT.replace("(result", "(param $count i32) (result");
         self.hook("with-endpoint-selector", "select", &signature, body)
     }
 
-    /// The hook `chaos`; what it leaves is the address of a plan. It must drop `$call`.
+    /// The hook `chaos`; what it leaves is the address of a plan.
     pub(crate) fn disturb(self, body: &str) -> Self {
         self.hook("with-chaos", "disturb", HOT, body)
     }
@@ -168,8 +168,7 @@ impl Guest {
         self
     }
 
-    /// The body of `on-request` (`$service`, `$handler`, `$traits`, `$call`), which leaves an address. It must drop
-    /// `$call` unless it never returns.
+    /// The body of `on-request` (`$service`, `$handler`, `$traits`), which leaves an address.
     pub(crate) fn on_request(mut self, body: &str) -> Self {
         self.on_request = body.into();
         self
@@ -254,31 +253,16 @@ impl Guest {
             )
             .unwrap();
         }
-        let mut drop = String::new();
-        let hot =
-            ["routing-filter", "endpoint-selector", "chaos"].map(|hook| format!("with-{hook}"));
-        if hot.iter().any(|world| self.include.contains(&&**world)) {
-            let request = self.interface("request");
-            drop =
-                format!(r#"(import "{request}" "[resource-drop]call" (func $drop (param i32)))"#);
-        }
         if self.include.contains(&"with-routing-filter") {
             let name = self.interface("routing-filter");
-            let body = match on_request.contains("$call") {
-                true => on_request.clone(),
-                false => format!("(call $drop (local.get $call)) {on_request}"),
-            };
             writeln!(
                 exports,
-                r#"(func (export "{name}#on-request") (param $service i32) (param $handler i32)
-                   (param $traits i32) (param $call i32) (result i32)
-                   (global.set $heap (i32.const 16384)) {body})"#
+                r#"(func (export "{name}#on-request") {HOT} (global.set $heap (i32.const 16384)) {on_request})"#
             )
             .unwrap();
         }
         format!(
             r#"(module
-            {drop}
             {imports}
             (memory (export "memory") {pages})
             (global $heap (mut i32) (i32.const 16384))

@@ -23,7 +23,6 @@ fn once(bad: &str) -> Guest {
         .on_request(&format!(
             "(call $note (i32.const 1) (i64.const 1))
             {bad}
-            (call $drop (local.get $call))
             (i32.const 2048)"
         ))
 }
@@ -179,16 +178,6 @@ fn a_verdict_that_makes_no_sense_is_an_error_but_keeps_the_instance() {
 }
 
 #[test]
-fn a_handle_that_is_kept_is_a_trap() {
-    let keeps = Guest::new().on_request("(drop (local.get $call)) (i32.const 2048)");
-    let error = load(&keeps).unwrap().ask().unwrap_err();
-    assert!(
-        matches!(&error, PluginError::Trap(why) if why.contains("borrow")),
-        "{error}"
-    );
-}
-
-#[test]
 fn settings_are_refused_in_the_plugins_own_words() {
     let guest = Guest::new()
         .data(4096, b"percent: 300 is more than 100\nand a second line")
@@ -294,7 +283,7 @@ fn an_import_that_is_not_offered_is_refused_by_name() {
     let guest = Guest::new()
         .world("import teleport: func();")
         .raw_import(r#"(import "$root" "teleport" (func $teleport))"#)
-        .on_request("(call $teleport) (call $drop (local.get $call)) (i32.const 2048)");
+        .on_request("(call $teleport) (i32.const 2048)");
     let error = error(load(&guest));
     assert!(
         matches!(&error, PluginError::UnknownImport(name) if name == "teleport"),
@@ -368,7 +357,6 @@ fn a_storm_of_host_calls_ends_at_the_deadline() {
             "(loop $for_ever
                 (call $log (i32.const 2) (i32.const 4096) (i32.const 5))
                 (br $for_ever))
-            (call $drop (local.get $call))
             (i32.const 2048)",
         );
     let error = load(&guest).unwrap().ask().unwrap_err();

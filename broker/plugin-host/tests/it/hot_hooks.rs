@@ -16,7 +16,7 @@ const ANSWER: u32 = 2304;
 fn selects(words: &[u32]) -> Guest {
     Guest::without_hooks()
         .words(ANSWER, words)
-        .select("(call $drop (local.get $call)) (i32.const 2304)")
+        .select("(i32.const 2304)")
 }
 
 const ZONES: Zones = Zones(&["eu", "us", "eu"]);
@@ -59,7 +59,6 @@ fn candidates_are_asked_in_bulk() {
         .words(ANSWER, &[1])
         .select(
             "(call $having (i32.const 4096) (i32.const 4) (i32.const 4100) (i32.const 2) (i32.const 2308))
-            (call $drop (local.get $call))
             (i32.const 2304)",
         );
     let it = load(&guest).unwrap();
@@ -86,7 +85,6 @@ fn an_index_out_of_bounds_and_a_wrong_moment_find_nothing() {
             "(i32.store (i32.const 2308) (i32.add
                 (call $load (i32.const 99))
                 (call $load (i32.sub (local.get $count) (i32.const 1)))))
-            (call $drop (local.get $call))
             (i32.const 2304)",
         );
     let it = load(&guest).unwrap();
@@ -101,7 +99,7 @@ fn plans(odds: &[[u32; 6]], remember: bool) -> Guest {
         .words(8192, &words)
         .data(4096, b"boo")
         .words(ANSWER, &[8192, odds.len() as u32, remember.into()])
-        .disturb("(call $drop (local.get $call)) (i32.const 2304)")
+        .disturb("(i32.const 2304)")
 }
 
 #[test]
@@ -149,13 +147,9 @@ fn reads(
         .import(interface, function, "read", signature)
         .data(4096, b"key")
         .always(0, &[], true)
-        .on_request(&format!(
-            "{call} (call $drop (local.get $call)) (i32.const 2048)"
-        ))
+        .on_request(&format!("{call} (i32.const 2048)"))
         .words(ANSWER, &[0, 0, 1])
-        .disturb(&format!(
-            "{call} (call $drop (local.get $call)) (i32.const 2304)"
-        ))
+        .disturb(&format!("{call} (i32.const 2304)"))
 }
 
 #[test]
@@ -207,21 +201,21 @@ fn what_reads_outside_of_route_and_connection_is_never_remembered() {
         reads(
             "with-routing-filter",
             "request",
-            "[method]call.entry",
-            "(param i32 i32 i32 i32)",
-            &format!("(call $read (local.get $call) {key} (i32.const 3000))"),
+            "entry",
+            "(param i32 i32 i32)",
+            &format!("(call $read {key} (i32.const 3000))"),
         ),
     ] {
         let it = load(&guest).unwrap();
         assert!(!it.ask().unwrap().remember);
         assert!(!it.disturb().unwrap().remember);
     }
-    let app = "(drop (call $read (local.get $call) (i32.const 4096) (i32.const 3)))";
+    let app = "(drop (call $read (i32.const 4096) (i32.const 3)))";
     let it = load(&reads(
         "with-routing-filter",
         "request",
-        "[method]call.app-is",
-        "(param i32 i32 i32) (result i32)",
+        "app-is",
+        "(param i32 i32) (result i32)",
         app,
     ));
     let it = it.unwrap();
@@ -239,7 +233,6 @@ fn what_was_read_in_one_call_does_not_count_for_the_next() {
         .on_request(
             "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
             (if (i32.eq (global.get $calls) (i32.const 2)) (then (drop (call $now))))
-            (call $drop (local.get $call))
             (i32.const 2048)",
         );
     let it = load(&guest).unwrap();
@@ -266,7 +259,6 @@ fn a_hot_hook_cannot_wait() {
                 (i32.store (i32.const 2052) (i32.add (i32.const 0x1000) (i32.load8_u (i32.const 3004))))
                 (i32.store (i32.const 2056) (i32.load (i32.const 3008)))
                 (i32.store (i32.const 2060) (i32.load (i32.const 3012)))
-                (call $drop (local.get $call))
                 (i32.const 2048)"
             ))
     };

@@ -53,20 +53,14 @@ const ADMITS_OTHER: &str = "3328";
 /// Refuses with the principal it sees, and wants that remembered.
 fn tells_principal() -> Guest {
     Guest::new()
-        .import(
-            "request",
-            "[method]call.principal",
-            "get",
-            "(param i32 i32)",
-        )
+        .import("request", "principal", "get", "(param i32)")
         .on_request(
-            "(call $get (local.get $call) (i32.const 3000))
+            "(call $get (i32.const 3000))
              (i32.store8 (i32.const 2048) (i32.const 3))
              (i32.store (i32.const 2052) (i32.const 0x201))
              (i32.store (i32.const 2056) (i32.load (i32.const 3000)))
              (i32.store (i32.const 2060) (i32.load (i32.const 3004)))
              (i32.store8 (i32.const 2124) (i32.const 1))
-             (call $drop (local.get $call))
              (i32.const 2048)",
         )
 }

@@ -39,23 +39,17 @@ fn calls_until_well(how: &str) -> u32 {
 
 fn selector(how: &str) -> Guest {
     let (guest, body) = ill(Guest::without_hooks(), how, calls_until_well(how));
-    guest.select(&format!(
-        "{body} (call $drop (local.get $call)) (i32.const 2304)"
-    ))
+    guest.select(&format!("{body} (i32.const 2304)"))
 }
 
 fn breaker(how: &str) -> Guest {
     let (guest, body) = ill(Guest::without_hooks(), how, calls_until_well(how));
-    guest.disturb(&format!(
-        "{body} (call $drop (local.get $call)) (i32.const 2304)"
-    ))
+    guest.disturb(&format!("{body} (i32.const 2304)"))
 }
 
 fn filter(how: &str) -> Guest {
     let (guest, body) = ill(Guest::new(), how, calls_until_well(how));
-    guest.on_request(&format!(
-        "{body} (call $drop (local.get $call)) (i32.const 2048)"
-    ))
+    guest.on_request(&format!("{body} (i32.const 2048)"))
 }
 
 fn observer(how: &str) -> Guest {

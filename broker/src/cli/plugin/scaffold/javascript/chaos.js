@@ -1,5 +1,7 @@
 // Lets one in ten calls of one app wait.
 
+import { appIs } from 'jackfield:plugin/request@0.1.0';
+
 let app;
 let delay;
 
@@ -15,11 +17,8 @@ export const lifecycle = {
 export const chaos = {
   // Runs for each request that goes on. The broker throws the dice, of 10000, and carries the fault out; so the plan can
   // be remembered.
-  disturb(_service, _handler, _traits, request) {
-    const waits = request.appIs(app);
-    // The request is only lent: give it back.
-    request[Symbol.dispose ?? Symbol.for('dispose')]();
-    const faults = waits ? [{ weight: 1000, fault: { tag: 'delay', val: delay } }] : [];
+  disturb() {
+    const faults = appIs(app) ? [{ weight: 1000, fault: { tag: 'delay', val: delay } }] : [];
     return { faults, remember: true };
   },
 };

@@ -14,9 +14,7 @@ export const lifecycle = {
 
 export const endpointSelector = {
   // Runs for each request that several instances could take. One question for all of them costs less than one each.
-  select(_service, _handler, _traits, request, _count) {
-    // The request is only lent: give it back.
-    request[Symbol.dispose ?? Symbol.for('dispose')]();
+  select() {
     const near = having('zone', zone);
     return near.length > 0 ? { tag: 'among', val: near } : { tag: 'any' };
   },

@@ -1,5 +1,7 @@
 // Refuses one app.
 
+import { appIs } from 'jackfield:plugin/request@0.1.0';
+
 let app;
 
 export const lifecycle = {
@@ -13,11 +15,8 @@ export const lifecycle = {
 export const routingFilter = {
   // Runs for the first frame of each request that fits the plugin's `match`. The decision depends on the caller only, so
   // the broker need not ask again for the same route of the same connection.
-  onRequest(_service, _handler, _traits, request) {
-    const refuse = request.appIs(app);
-    // The request is only lent: give it back.
-    request[Symbol.dispose ?? Symbol.for('dispose')]();
-    if (refuse) return { verdict: { tag: 'refuse', val: { code: 0x202, text: 'not tonight' } }, remember: true };
+  onRequest() {
+    if (appIs(app)) return { verdict: { tag: 'refuse', val: { code: 0x202, text: 'not tonight' } }, remember: true };
     return { verdict: { tag: 'pass' }, remember: true };
   },
 };

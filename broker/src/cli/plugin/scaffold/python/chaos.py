@@ -4,6 +4,7 @@ import json
 
 from componentize_py_types import Err
 from wit_world.exports.chaos import Fault_Delay, Odds, Plan
+from wit_world.imports.request import app_is
 
 app = None
 delay = 0
@@ -22,10 +23,10 @@ class Lifecycle:
 
 
 class Chaos:
-    def disturb(self, service, handler, traits, request):
+    def disturb(self, service, handler, traits):
         """Runs for each request that goes on.
 
         The broker throws the dice, of 10000, and carries the fault out; so the plan can be remembered.
         """
-        faults = [Odds(1000, Fault_Delay(delay))] if request.app_is(app) else []
+        faults = [Odds(1000, Fault_Delay(delay))] if app_is(app) else []
         return Plan(faults, remember=True)

@@ -19,7 +19,7 @@ class Lifecycle:
 
 
 class EndpointSelector:
-    def select(self, service, handler, traits, request, count):
+    def select(self, service, handler, traits, count):
         """Runs for each request that several instances could take."""
         # One question for all of them costs less than one each.
         near = candidates.having("zone", zone)

@@ -5,6 +5,7 @@ import json
 from componentize_py_types import Err
 from wit_world.exports.routing_filter import Decision, Verdict_Pass, Verdict_Refuse
 from wit_world.imports.message import Refusal
+from wit_world.imports.request import app_is
 
 app = None
 
@@ -19,12 +20,12 @@ class Lifecycle:
 
 
 class RoutingFilter:
-    def on_request(self, service, handler, traits, request):
+    def on_request(self, service, handler, traits):
         """Runs for the first frame of each request that fits the plugin's `match`.
 
         The decision depends on the caller only, so the broker need not ask again for the same route of the same
         connection.
         """
-        if request.app_is(app):
+        if app_is(app):
             return Decision(Verdict_Refuse(Refusal(0x202, "not tonight")), remember=True)
         return Decision(Verdict_Pass(), remember=True)
