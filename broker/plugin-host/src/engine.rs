@@ -3,15 +3,20 @@
 use std::{
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::OnceLock,
-    thread,
-    time::Duration,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use wasmtime::{Config, EngineWeak};
 
 /// How often running guests are interrupted to look at their deadline.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
+const TICK: Duration = Duration::from_millis(1);
+/// How often it is looked whether one is running at all. A tick costs its core more than ten calls of a guest.
+const GLANCE: Duration = Duration::from_millis(4);
 
 /// A guest that recurses deeper traps. Data-plane threads have at least 2 MiB.
 const GUEST_STACK: usize = 512 << 10;
@@ -19,7 +24,49 @@ const GUEST_STACK: usize = 512 << 10;
 /// Compiles and runs components. One per process is enough; dropping it ends its ticker thread.
 pub struct Engine {
     runtime: wasmtime::Engine,
-    ticker: OnceLock<()>,
+    watch: Arc<Watch>,
+}
+
+/// The ticks: one each [`GLANCE`], and each [`TICK`] while they find a guest running.
+#[derive(Default)]
+pub(crate) struct Watch {
+    ticker: OnceLock<Thread>,
+    /// The last tick interrupted a guest.
+    found: AtomicBool,
+    /// Nanoseconds between the last tick and the one before it.
+    gap: AtomicU64,
+}
+
+impl Watch {
+    /// A guest was interrupted: the next tick comes soon. Says for how long it may have run before.
+    pub(crate) fn found(&self) -> Duration {
+        if !self.found.swap(true, Ordering::Relaxed)
+            && let Some(ticker) = self.ticker.get()
+        {
+            ticker.unpark();
+        }
+        Duration::from_nanos(self.gap.load(Ordering::Relaxed))
+    }
+
+    /// Ticks until the runtime is gone.
+    fn tick(&self, runtime: &EngineWeak) {
+        let mut last = Instant::now();
+        while let Some(runtime) = runtime.upgrade() {
+            let now = Instant::now();
+            let gap = now.duration_since(last).as_nanos();
+            self.gap
+                .store(u64::try_from(gap).unwrap_or(u64::MAX), Ordering::Relaxed);
+            last = now;
+            self.found.store(false, Ordering::Relaxed);
+            runtime.increment_epoch();
+            drop(runtime);
+            // Woken at once by the first guest that this tick interrupts.
+            thread::park_timeout(GLANCE);
+            if self.found.load(Ordering::Relaxed) {
+                thread::sleep(TICK);
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -27,7 +74,7 @@ impl Engine {
         let runtime = wasmtime::Engine::new(&config()).expect("the settings are constant and fit");
         Self {
             runtime,
-            ticker: OnceLock::new(),
+            watch: Arc::default(),
         }
     }
 
@@ -35,16 +82,19 @@ impl Engine {
         &self.runtime
     }
 
-    /// Starts the ticks on first use, so that a broker without plugins is not woken a thousand
-    /// times a second.
-    pub(crate) fn tick(&self) {
-        self.ticker.get_or_init(|| {
-            let weak = self.runtime.weak();
-            thread::Builder::new()
+    /// Starts the ticks on first use, so that a broker without plugins is not woken by them.
+    pub(crate) fn watch(&self) -> Arc<Watch> {
+        self.watch.ticker.get_or_init(|| {
+            let (runtime, watch) = (self.runtime.weak(), Arc::clone(&self.watch));
+            let ticker = thread::Builder::new()
                 .name("plugin-ticker".into())
-                .spawn(move || tick_while_alive(&weak))
-                .expect("a process that cannot start one thread cannot start at all");
+                .spawn(move || watch.tick(&runtime));
+            ticker
+                .expect("a process that cannot start one thread cannot start at all")
+                .thread()
+                .clone()
         });
+        Arc::clone(&self.watch)
     }
 
     /// Changes whenever compiled code of another engine would not fit this one.
@@ -80,12 +130,4 @@ fn config() -> Config {
         // Inlining triples the compile time and gained nothing.
         .compiler_inlining(wasmtime::Inlining::No);
     config
-}
-
-fn tick_while_alive(engine: &EngineWeak) {
-    while let Some(engine) = engine.upgrade() {
-        engine.increment_epoch();
-        drop(engine);
-        thread::sleep(TICK);
-    }
 }

@@ -17,7 +17,6 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     Call, Candidates, Decision, Plan, Plugin, PluginError, Selection, Settings,
-    engine::TICK,
     instance::{HotExports, Instance},
 };
 
@@ -178,10 +177,10 @@ impl Generation {
             Some(instance) => Ok(instance),
             empty => self.start().map(|instance| empty.insert(instance)),
         };
-        let mut ticked = None;
+        let mut spent = Duration::ZERO;
         let decision = ready.and_then(|instance| {
             let decided = hook(instance, deadline.min(self.settings.limits.deadline));
-            ticked = instance.spent();
+            spent = instance.spent();
             decided
         });
         // An answer that makes no sense comes from a guest that ended its call in order.
@@ -189,9 +188,7 @@ impl Generation {
         Outcome {
             decision,
             took: begun.map(|begun| begun.elapsed()),
-            // What came before the first tick is at most one. A call without any counts as nothing: of many short ones
-            // as many meet a tick as their time together has.
-            spent: ticked.map_or(Duration::ZERO, |since| since + TICK),
+            spent,
         }
     }
 

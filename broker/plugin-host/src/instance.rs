@@ -22,6 +22,7 @@ use crate::{
         shared::jackfield::plugin::request::Traits,
     },
     call::{Lent, lend},
+    engine::Watch,
     fault, lifted,
     limits::CpuLimit,
     selection,
@@ -34,6 +35,7 @@ const LIFTED_BYTES_MAX: usize = 4 << 20;
 /// What instances are made from: the linked component, and where its exports are.
 pub(crate) struct HotExports {
     linked: InstancePre<State>,
+    watch: Arc<Watch>,
     lifecycle: WithLifecycleIndices,
     on_request: Option<ComponentExportIndex>,
     selector: Option<WithEndpointSelectorIndices>,
@@ -42,7 +44,11 @@ pub(crate) struct HotExports {
 
 impl HotExports {
     /// Checks the types of the exports.
-    pub(crate) fn of(linked: InstancePre<State>, outline: &Outline) -> Result<Self, PluginError> {
+    pub(crate) fn of(
+        linked: InstancePre<State>,
+        watch: Arc<Watch>,
+        outline: &Outline,
+    ) -> Result<Self, PluginError> {
         let has = |hook| outline.hooks.contains(&hook).then_some(&linked);
         let checked = (|| {
             Ok(Self {
@@ -53,6 +59,7 @@ impl HotExports {
                     .transpose()?,
                 chaos: has(Hook::Chaos).map(WithChaosIndices::new).transpose()?,
                 linked: linked.clone(),
+                watch,
             })
         })();
         checked.map_err(PluginError::mismatch)
@@ -87,7 +94,7 @@ impl Instance {
         memory_gauge: Arc<AtomicU64>,
         deadline: Duration,
     ) -> Result<Self, PluginError> {
-        let cpu = CpuLimit::default();
+        let cpu = CpuLimit::new(Arc::clone(&exports.watch));
         let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);
         let mut store = store(exports.linked.engine(), state);
         arm(&mut store, deadline);
@@ -197,7 +204,7 @@ impl Instance {
     }
 
     /// CPU time of the last call, when it was long enough to be interrupted.
-    pub(crate) fn spent(&self) -> Option<Duration> {
+    pub(crate) fn spent(&self) -> Duration {
         self.store.data().spent()
     }
 }

@@ -13,6 +13,8 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
+use crate::engine::Watch;
+
 /// What one instance may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -103,15 +105,24 @@ impl Drop for MemoryLimit {
 /// Counts the guest's own CPU time. The thread's CPU clock is a system call, so it is read only when a tick interrupts the
 /// guest, and a guest is never killed for time it did not run.
 ///
-/// A hot call runs in one go: the first tick starts the count, a later one ends it, so it is killed between its deadline
-/// and two ticks after. A slow call is polled, and others run on the thread in between: [`Polls`] counts for it, and at
+/// A hot call runs in one go: the first tick that finds it starts the count, a later one ends it, so it is killed between
+/// its deadline and [`GLANCE`](crate::engine) and a tick after. A slow call is polled, and others run on the thread in between: [`Polls`] counts for it, and at
 /// each tick it lets them.
-#[derive(Default)]
 pub(crate) struct CpuLimit {
+    watch: Arc<Watch>,
     limit: Duration,
-    first_tick: Option<Duration>,
+    first_tick: Option<FirstTick>,
     polls: Option<Arc<Polls>>,
     killed: bool,
+}
+
+/// The first that found a call running.
+#[derive(Clone, Copy)]
+struct FirstTick {
+    /// The thread's CPU clock.
+    at: Duration,
+    /// For how long the call may have run before.
+    before: Duration,
 }
 
 /// Why a guest was stopped.
@@ -120,11 +131,21 @@ pub(crate) struct CpuLimit {
 pub(crate) struct Killed;
 
 impl CpuLimit {
+    pub(crate) const fn new(watch: Arc<Watch>) -> Self {
+        Self {
+            watch,
+            limit: Duration::ZERO,
+            first_tick: None,
+            polls: None,
+            killed: false,
+        }
+    }
+
     /// For calls that are polled.
-    pub(crate) fn polled(polls: Arc<Polls>) -> Self {
+    pub(crate) fn polled(watch: Arc<Watch>, polls: Arc<Polls>) -> Self {
         Self {
             polls: Some(polls),
-            ..Self::default()
+            ..Self::new(watch)
         }
     }
 
@@ -140,10 +161,13 @@ impl CpuLimit {
 
     /// At each tick while the guest runs.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        let now = thread_cpu();
+        let (at, before) = (thread_cpu(), self.watch.found());
         let spent = match &self.polls {
-            Some(polls) => polls.spent(now),
-            None => now.saturating_sub(*self.first_tick.get_or_insert(now)),
+            Some(polls) => polls.spent(at),
+            None => {
+                let first = self.first_tick.get_or_insert(FirstTick { at, before });
+                at.saturating_sub(first.at)
+            }
         };
         if spent >= self.limit {
             self.killed = true;
@@ -160,10 +184,11 @@ impl CpuLimit {
         self.killed.then_some(self.limit)
     }
 
-    /// CPU time since the first tick; none when the call was over before it.
-    pub(crate) fn spent(&self) -> Option<Duration> {
-        self.first_tick
-            .map(|start| thread_cpu().saturating_sub(start))
+    /// CPU time of the call, at most. Of one that was over before any tick nothing: of many short ones as many meet a tick
+    /// as their time together has.
+    pub(crate) fn spent(&self) -> Duration {
+        let spent = |first: FirstTick| thread_cpu().saturating_sub(first.at) + first.before;
+        self.first_tick.map_or(Duration::ZERO, spent)
     }
 }
 
@@ -241,7 +266,7 @@ mod tests {
 
     #[test]
     fn waiting_is_not_counted() {
-        let mut cpu = CpuLimit::default();
+        let mut cpu = CpuLimit::new(Arc::default());
         cpu.arm(Duration::from_secs(1));
         assert!(cpu.tick().is_ok());
         assert!(
@@ -253,7 +278,7 @@ mod tests {
 
     #[test]
     fn spinning_is() {
-        let mut cpu = CpuLimit::default();
+        let mut cpu = CpuLimit::new(Arc::default());
         cpu.arm(Duration::from_millis(1));
         let mut ticks = 0;
         while cpu.tick().is_ok() {
@@ -261,6 +286,6 @@ mod tests {
         }
         assert!(ticks > 0);
         assert_eq!(cpu.killed(), Some(Duration::from_millis(1)));
-        assert!(cpu.spent().unwrap() >= Duration::from_millis(1));
+        assert!(cpu.spent() >= Duration::from_millis(1));
     }
 }

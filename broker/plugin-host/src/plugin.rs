@@ -39,12 +39,11 @@ impl Plugin {
         let linked = |heat| link(engine.runtime(), &component, &outline.capabilities, heat);
         let has = |hot| outline.hooks.iter().any(|hook| hook.is_hot() == hot);
         let hot = has(true)
-            .then(|| HotExports::of(linked(Heat::Hot)?, &outline))
+            .then(|| HotExports::of(linked(Heat::Hot)?, engine.watch(), &outline))
             .transpose()?;
         let slow = has(false)
-            .then(|| SlowExports::of(linked(Heat::Slow)?, &outline))
+            .then(|| SlowExports::of(linked(Heat::Slow)?, engine.watch(), &outline))
             .transpose()?;
-        engine.tick();
         Ok(Self { hot, slow, outline })
     }
 

@@ -20,6 +20,7 @@ use crate::{
         lifecycle_slow::WithLifecycleIndices,
         metrics_collector::{WithMetricsCollector, WithMetricsCollectorIndices},
     },
+    engine::Watch,
     generation::START_DEADLINE,
     limits::{CpuLimit, Polls, counted},
     scrape,
@@ -31,6 +32,7 @@ const LIFTED_BYTES_MAX: usize = 16 << 20;
 /// What instances are made from: the linked component, and where its exports are.
 pub(crate) struct SlowExports {
     linked: InstancePre<State>,
+    watch: Arc<Watch>,
     lifecycle: WithLifecycleIndices,
     authenticator: Option<WithAuthenticatorIndices>,
     collector: Option<WithMetricsCollectorIndices>,
@@ -39,7 +41,11 @@ pub(crate) struct SlowExports {
 
 impl SlowExports {
     /// Checks the types of the exports.
-    pub(crate) fn of(linked: InstancePre<State>, outline: &Outline) -> Result<Self, PluginError> {
+    pub(crate) fn of(
+        linked: InstancePre<State>,
+        watch: Arc<Watch>,
+        outline: &Outline,
+    ) -> Result<Self, PluginError> {
         let has = |hook| outline.hooks.contains(&hook).then_some(&linked);
         let checked = (|| {
             Ok(Self {
@@ -52,6 +58,7 @@ impl SlowExports {
                     .transpose()?,
                 events: has(Hook::Events).map(WithEventsIndices::new).transpose()?,
                 linked: linked.clone(),
+                watch,
             })
         })();
         checked.map_err(PluginError::mismatch)
@@ -80,7 +87,7 @@ impl SlowInstance {
         let exports = plugin.slow.as_ref().ok_or_else(absent)?;
         plugin.outline().check_settings(&settings.json)?;
         let polls = Arc::new(Polls::default());
-        let cpu = CpuLimit::polled(Arc::clone(&polls));
+        let cpu = CpuLimit::polled(Arc::clone(&exports.watch), Arc::clone(&polls));
         let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);
         let mut this = Self {
             store: store(exports.linked.engine(), state),

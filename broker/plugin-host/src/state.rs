@@ -77,7 +77,7 @@ impl State {
     }
 
     /// CPU time of the last call, when it was long enough to be interrupted.
-    pub(crate) fn spent(&self) -> Option<Duration> {
+    pub(crate) fn spent(&self) -> Duration {
         self.cpu.spent()
     }
 }
