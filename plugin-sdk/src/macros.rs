@@ -191,6 +191,9 @@ macro_rules! plugin {
     };
     // The export of a hot hook. What it answered is freed when it is asked again; the generated export has a function for
     // that, and to call it the host would enter the guest once more each time.
+    //
+    // It leans on two things: the names of the generated functions, for which wit-bindgen is pinned; and that an interface
+    // of a hot hook has one function, since all functions of an interface answer in one place.
     (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -204,6 +207,7 @@ macro_rules! plugin {
             #[unsafe(export_name = $name)]
             unsafe extern "C" fn hot($($argument: i32),+) -> *mut u8 {
                 let answered = ANSWERED.swap(::std::ptr::null_mut(), Relaxed);
+                // SAFETY: the host has read the answer before it asks again, and it is forgotten before it is freed.
                 unsafe {
                     if !answered.is_null() {
                         $module::$free::<Guest>(answered);

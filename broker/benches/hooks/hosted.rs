@@ -56,7 +56,10 @@ pub(crate) fn call(component: &[u8], settings: &str) -> impl FnMut() {
             version: "",
             endpoint: "",
             entries: &Nothing,
-            caller: Caller::ANONYMOUS,
+            caller: Caller {
+                app: "shop",
+                ..Caller::ANONYMOUS
+            },
             metadata: b"",
         };
         let _running = &engine;

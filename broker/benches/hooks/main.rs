@@ -159,7 +159,10 @@ fn request() -> Request<'static> {
         endpoint: "",
         sticky: false,
         metadata: b"",
-        caller: Caller::ANONYMOUS,
+        caller: Caller {
+            app: "shop",
+            ..Caller::ANONYMOUS
+        },
     }
 }
 

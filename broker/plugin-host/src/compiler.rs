@@ -97,7 +97,8 @@ impl Compiler {
         bytes: &[u8],
     ) -> Result<Component, PluginError> {
         let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = compiled().get(digest) {
+        let here = |it: &&Component| wasmtime::Engine::same(it.engine(), engine.runtime());
+        if let Some(component) = compiled().get(digest).filter(here) {
             return Ok(component.clone());
         }
         let component = self.compiled_anew(engine, digest, bytes)?;

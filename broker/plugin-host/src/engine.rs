@@ -5,16 +5,16 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use wasmtime::{Config, EngineWeak};
 
 /// How often running guests are interrupted to look at their deadline.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked whether one is running at all. A tick costs its core more than ten calls of a guest.
 const GLANCE: Duration = Duration::from_millis(4);
 
@@ -33,30 +33,21 @@ pub(crate) struct Watch {
     ticker: OnceLock<Thread>,
     /// The last tick interrupted a guest.
     found: AtomicBool,
-    /// Nanoseconds between the last tick and the one before it.
-    gap: AtomicU64,
 }
 
 impl Watch {
-    /// A guest was interrupted: the next tick comes soon. Says for how long it may have run before.
-    pub(crate) fn found(&self) -> Duration {
+    /// A guest was interrupted: the next tick comes soon.
+    pub(crate) fn found(&self) {
         if !self.found.swap(true, Ordering::Relaxed)
             && let Some(ticker) = self.ticker.get()
         {
             ticker.unpark();
         }
-        Duration::from_nanos(self.gap.load(Ordering::Relaxed))
     }
 
     /// Ticks until the runtime is gone.
     fn tick(&self, runtime: &EngineWeak) {
-        let mut last = Instant::now();
         while let Some(runtime) = runtime.upgrade() {
-            let now = Instant::now();
-            let gap = now.duration_since(last).as_nanos();
-            self.gap
-                .store(u64::try_from(gap).unwrap_or(u64::MAX), Ordering::Relaxed);
-            last = now;
             self.found.store(false, Ordering::Relaxed);
             runtime.increment_epoch();
             drop(runtime);

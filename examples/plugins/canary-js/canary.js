@@ -39,6 +39,6 @@ export const routingFilter = {
 
 function parseKey(text) {
   if (text === 'app' || text === 'principal') return text;
-  if (text.startsWith('tag:')) return { tag: text.slice(4) };
+  if (text.startsWith('tag:') && text.length > 4) return { tag: text.slice(4) };
   throw `\`${text}\` is no key; use \`app\`, \`principal\` or \`tag:NAME\``;
 }

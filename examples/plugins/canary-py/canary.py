@@ -56,6 +56,6 @@ def key(text):
         return lambda: stable_hash(HashKey.APP)
     if text == "principal":
         return lambda: stable_hash(HashKey.PRINCIPAL)
-    if text.startswith("tag:"):
+    if text.startswith("tag:") and len(text) > 4:
         return lambda: stable_hash_of_tag(text[4:])
     raise Err(f"`{text}` is no key; use `app`, `principal` or `tag:NAME`")

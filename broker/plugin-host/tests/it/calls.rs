@@ -1,12 +1,18 @@
 //! What a well-behaved guest sees and decides.
 
-use std::sync::atomic::Ordering;
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+};
 
-use jackfield_plugin_host::{Call, Interaction, Refusal, Rewrite, Share, Verdict};
+use jackfield_plugin_host::{
+    Call, Decision, Entries, Interaction, PluginError, Refusal, Rewrite, Share, Verdict,
+};
 
 use crate::{
     guests::Guest,
-    host::{call, load},
+    host::{Fixture, call, load},
 };
 
 /// A getter of `request` that leaves a string at 3000 (address) and 3004 (length).
@@ -178,6 +184,73 @@ fn predicates_answer_without_a_string() {
         let decision = load(&guest).unwrap().ask().unwrap();
         assert_eq!(matches!(decision.verdict, Verdict::Refuse(_)), yes);
     }
+}
+
+/// Asks once more while it is asked, and notes how much memory the instances have by then; or panics.
+struct Again<'a> {
+    it: &'a Fixture,
+    panics: bool,
+    memory: RefCell<Vec<u64>>,
+}
+
+impl Entries for Again<'_> {
+    fn tag(&self, _: &str) -> Option<&str> {
+        assert!(!self.panics, "a mistake of the host");
+        self.memory.borrow_mut().push(self.it.generation.memory());
+        if self.memory.borrow().len() == 1 {
+            self.ask().unwrap();
+        }
+        Some("alice")
+    }
+
+    fn entry(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl<'a> Again<'a> {
+    fn new(it: &'a Fixture, panics: bool) -> Self {
+        let memory = RefCell::default();
+        Self { it, panics, memory }
+    }
+
+    fn ask(&self) -> Result<Decision, PluginError> {
+        self.it.ask_about(&Call {
+            entries: self,
+            ..call()
+        })
+    }
+}
+
+#[test]
+fn who_comes_while_an_instance_is_asked_gets_one_of_its_own_for_that_call() {
+    let it = load(&tag_is_alice()).unwrap();
+    let one = it.generation.memory();
+    let again = Again::new(&it, false);
+    let decision = again.ask().unwrap();
+    assert!(matches!(decision.verdict, Verdict::Refuse(_)));
+    assert_eq!(*again.memory.borrow(), [one, 2 * one]);
+    assert_eq!(it.generation.memory(), one);
+}
+
+#[test]
+fn a_panic_of_the_host_costs_the_instance_and_no_more() {
+    let it = load(&tag_is_alice()).unwrap();
+    let one = it.generation.memory();
+    let panics = Again::new(&it, true);
+    assert!(catch_unwind(AssertUnwindSafe(|| panics.ask())).is_err());
+    assert_eq!(it.generation.memory(), 0);
+    it.ask().unwrap();
+    assert_eq!(it.generation.memory(), one);
+}
+
+/// Refuses requests with the tag `user=alice`.
+fn tag_is_alice() -> Guest {
+    predicate(
+        "tag-is",
+        "(i32.const 4096) (i32.const 4) (i32.const 4112) (i32.const 5)",
+        "(param i32 i32 i32 i32) (result i32)",
+    )
 }
 
 #[test]
