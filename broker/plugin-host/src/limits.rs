@@ -105,9 +105,9 @@ impl Drop for MemoryLimit {
 /// Counts the guest's own CPU time. The thread's CPU clock is a system call, so it is read only when a tick interrupts the
 /// guest, and a guest is never killed for time it did not run.
 ///
-/// A hot call runs in one go: the first tick that finds it starts the count, a later one ends it. Ticks are 4 ms apart while
-/// they find nobody, so it is killed about 5 ms after its deadline at the latest. A slow call is polled, and others run on the thread in between: [`Polls`] counts for it, and at
-/// each tick it lets them.
+/// A hot call runs in one go: the first tick that finds it starts the count, a later one ends it. Ticks are 4 ms apart
+/// while they find nobody, so it is killed about 5 ms after its deadline at the latest. A slow call is polled, and others
+/// run on the thread in between: [`Polls`] counts for it, and at each tick it lets them.
 pub(crate) struct CpuLimit {
     watch: Arc<Watch>,
     limit: Duration,
@@ -175,7 +175,7 @@ impl CpuLimit {
     }
 
     /// CPU time of the call, as far as ticks tell. One that was over before any counts as nothing, and what came before the
-    /// first as one tick: of many short calls about as many meet a tick as their time together has.
+    /// first as 1 ms: rather too little than too much, since an innocent call must not pay for a tick that came late.
     pub(crate) fn spent(&self) -> Duration {
         let since = |first| thread_cpu().saturating_sub(first);
         self.first_tick
