@@ -66,7 +66,7 @@ macro_rules! plugin {
         $crate::plugin!(@export routing_filter export_routing_filter on_request);
         $crate::plugin!(
             @hot routing_filter "jackfield:plugin/routing-filter@0.1.0#on-request" (service, handler, traits)
-                _export_on_request_cabi __post_return_on_request
+                _export_on_request_cabi __post_return_on_request { answer => *answer != 0 }
         );
     };
     (@hook EndpointSelector) => {
@@ -88,7 +88,7 @@ macro_rules! plugin {
         $crate::plugin!(@export endpoint_selector export_endpoint_selector select);
         $crate::plugin!(
             @hot endpoint_selector "jackfield:plugin/endpoint-selector@0.1.0#select" (service, handler, traits, count)
-                _export_select_cabi __post_return_select
+                _export_select_cabi __post_return_select { answer => *answer != 0 }
         );
     };
     (@hook Chaos) => {
@@ -108,7 +108,7 @@ macro_rules! plugin {
         $crate::plugin!(@export chaos export_chaos disturb);
         $crate::plugin!(
             @hot chaos "jackfield:plugin/chaos@0.1.0#disturb" (service, handler, traits)
-                _export_disturb_cabi __post_return_disturb
+                _export_disturb_cabi __post_return_disturb { answer => *answer.cast::<u32>().add(1) != 0 }
         );
     };
     (@hook Authenticator) => {
@@ -190,11 +190,12 @@ macro_rules! plugin {
         );
     };
     // The export of a hot hook. What it answered is freed when it is asked again; the generated export has a function for
-    // that, and to call it the host would enter the guest once more each time.
+    // that, and to call it the host would enter the guest once more each time. `$holds`: whether there is anything to free;
+    // a variant begins with a byte, 0 for its first case (`pass`, `any`), and a list is an address and a length.
     //
     // It leans on two things: the names of the generated functions, for which wit-bindgen is pinned; and that an interface
     // of a hot hook has one function, since all functions of an interface answer in one place.
-    (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident) => {
+    (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident { $answer:ident => $holds:expr }) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
             use ::std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -212,9 +213,11 @@ macro_rules! plugin {
                     if !answered.is_null() {
                         $module::$free::<Guest>(answered);
                     }
-                    let answer = $module::$ask::<Guest>($($argument),+);
-                    ANSWERED.store(answer, Relaxed);
-                    answer
+                    let $answer = $module::$ask::<Guest>($($argument),+);
+                    if $holds {
+                        ANSWERED.store($answer, Relaxed);
+                    }
+                    $answer
                 }
             }
         };

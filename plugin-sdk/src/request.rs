@@ -204,14 +204,15 @@ impl Request<'_> {
         if let Asked::Test(test) = self.asked {
             return test.stable_hash(by);
         }
-        let hash = match by {
-            Key::App => request::stable_hash(HashKey::App),
-            Key::Instance => request::stable_hash(HashKey::Instance),
-            Key::Principal => request::stable_hash(HashKey::Principal),
-            Key::Address => request::stable_hash(HashKey::Address),
-            Key::Tag(key) => request::stable_hash_of_tag(key),
+        let some = |hash| (hash != 0).then_some(hash);
+        let of_caller = match by {
+            Key::App => HashKey::App,
+            Key::Instance => HashKey::Instance,
+            Key::Principal => HashKey::Principal,
+            Key::Address => HashKey::Address,
+            Key::Tag(key) => return some(request::stable_hash_of_tag(key)),
         };
-        (hash != 0).then_some(hash)
+        some(request::stable_hash(of_caller))
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn call(component: &[u8], settings: &str) -> impl FnMut() {
             metadata: b"",
         };
         let _running = &engine;
-        let outcome = generation.on_request(0, black_box(&call), Duration::from_millis(10));
+        let outcome = generation.on_request(black_box(&call), Duration::from_millis(10));
         black_box(outcome).decision.expect("it passes");
     }
 }

@@ -149,7 +149,6 @@ fn chain(dir: &Path, component: &[u8], settings: &str, plugins: usize) -> (Arc<C
 
 fn request() -> Request<'static> {
     Request {
-        thread: 0,
         link: 1,
         interaction: Interaction::RequestResponse,
         group: "",

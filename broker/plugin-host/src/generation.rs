@@ -1,19 +1,20 @@
 //! One configured instance per data-plane thread, for the hot hooks of a plugin.
 //!
-//! A call takes its thread's cell and gives it back: an exchange, no lock. When the cell is empty after a failure, or
-//! somebody else has it, a new instance is made, and in the latter case dropped after the call. Dropping the generation
-//! drops its instances.
+//! A call takes its thread's instance and, when it ended in order, puts it back: no lock, since no other thread comes
+//! near it. After a failure, a panic of ours included, none is left, and the next call makes a new one. Dropping the
+//! generation drops its instances.
 
 use std::{
+    cell::Cell,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use atomic_refcell::AtomicRefCell;
 use crossbeam_utils::CachePadded;
+use thread_local::ThreadLocal;
 
 use crate::{
     Call, Candidates, Decision, Plan, Plugin, PluginError, Selection, Settings,
@@ -21,50 +22,58 @@ use crate::{
 };
 
 /// A plugin, configured, on every data-plane thread.
+///
+/// Its order is that of its fields: what every call touches comes first, in one line of the cache.
+#[repr(C, align(64))]
 pub struct Generation {
+    /// That of the settings.
+    deadline: Duration,
+    instances: ThreadLocal<CachePadded<Place>>,
     plugin: Arc<Plugin>,
     settings: Settings,
     /// What a new instance may spend on its start while a request waits for it.
     restart_deadline: Duration,
-    cells: Box<[Cell]>,
+    /// Started before anybody asks; each thread takes one when it first does.
+    #[expect(clippy::vec_box, reason = "each is moved out as it is")]
+    ready: Mutex<Vec<Box<Instance>>>,
     memory: Arc<AtomicU64>,
 }
 
-/// To take it costs one step that other threads have to see, to give it back none.
-type Cell = CachePadded<AtomicRefCell<Option<Instance>>>;
-
-/// Where the instance of one call is. What did not end in order, a panic of ours included, leaves nothing there.
-struct Place<'a> {
-    instance: &'a mut Option<Instance>,
-    in_order: bool,
+/// Of one thread, which writes it at each call.
+struct Place {
+    /// None while it is asked, and after a failure.
+    instance: Cell<Option<Box<Instance>>>,
+    calls: Cell<u32>,
 }
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if !self.in_order {
-            *self.instance = None;
-        }
+impl Place {
+    /// Calls before this one.
+    fn count(&self) -> u32 {
+        let before = self.calls.get();
+        self.calls.set(before.wrapping_add(1));
+        before
     }
 }
 
 /// What one call came to.
 #[derive(Debug)]
 pub struct Outcome<T> {
-    pub decision: Result<T, PluginError>,
+    /// The error is boxed so that what most calls come to is small.
+    pub decision: Result<T, Box<PluginError>>,
     /// Wall time, a new start included; of some calls only, since reading a clock twice costs as much as a call.
     pub took: Option<Duration>,
     /// CPU time, to be counted against the chain's deadline.
     pub spent: Duration,
 }
 
-/// One call in so many is timed, the first of an instance among them.
+/// One call in so many is timed, and each that starts an instance.
 const TIMED: u32 = 16;
 
 /// CPU time for a first start: the interpreters of some languages need a while.
 pub(crate) const START_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Generation {
-    /// Makes a trial instance, then one for each thread. The trial decides whether the plugin
+    /// Makes a trial instance, then one for each of so many threads that will ask. The trial decides whether the plugin
     /// accepts its settings.
     pub fn new(
         plugin: Arc<Plugin>,
@@ -73,33 +82,29 @@ impl Generation {
     ) -> Result<Self, PluginError> {
         plugin.outline().check_settings(&settings.json)?;
         let mut this = Self {
+            deadline: settings.limits.deadline,
             plugin,
             restart_deadline: START_DEADLINE,
-            cells: Box::default(),
+            instances: ThreadLocal::new(),
+            ready: Mutex::default(),
             memory: Arc::default(),
             settings,
         };
         let begun = Instant::now();
         let trial = this.start()?;
-        this.restart_deadline =
-            (begun.elapsed() * 4).clamp(this.settings.limits.deadline, START_DEADLINE);
-        let mut cells = vec![Cell::new(AtomicRefCell::new(Some(trial)))];
-        for _ in 1..threads.max(1) {
-            cells.push(Cell::new(AtomicRefCell::new(Some(this.start()?))));
+        this.restart_deadline = (begun.elapsed() * 4).clamp(this.deadline, START_DEADLINE);
+        let mut ready = vec![trial];
+        for _ in 1..threads {
+            ready.push(this.start()?);
         }
-        this.cells = cells.into();
+        this.ready = Mutex::new(ready);
         Ok(this)
     }
 
     /// Asks the hook `routing-filter`, on the instance of this thread.
     #[inline(always)]
-    pub fn on_request(
-        &self,
-        thread: usize,
-        call: &Call<'_>,
-        deadline: Duration,
-    ) -> Outcome<Decision> {
-        self.ask(thread, deadline, |instance, deadline| {
+    pub fn on_request(&self, call: &Call<'_>, deadline: Duration) -> Outcome<Decision> {
+        self.ask(deadline, |instance, deadline| {
             instance.on_request(call, deadline)
         })
     }
@@ -108,28 +113,27 @@ impl Generation {
     #[inline(always)]
     pub fn select(
         &self,
-        thread: usize,
         call: &Call<'_>,
         candidates: &dyn Candidates,
         deadline: Duration,
     ) -> Outcome<Selection> {
-        self.ask(thread, deadline, |instance, deadline| {
+        self.ask(deadline, |instance, deadline| {
             instance.select(call, candidates, deadline)
         })
     }
 
     /// Asks the hook `chaos`, on the instance of this thread.
     #[inline(always)]
-    pub fn disturb(&self, thread: usize, call: &Call<'_>, deadline: Duration) -> Outcome<Plan> {
-        self.ask(thread, deadline, |instance, deadline| {
+    pub fn disturb(&self, call: &Call<'_>, deadline: Duration) -> Outcome<Plan> {
+        self.ask(deadline, |instance, deadline| {
             instance.disturb(call, deadline)
         })
     }
 
     /// As `on_request`, on an instance of its own, for a look whether the plugin works again.
-    pub fn probe_on_request(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
-        self.start()?
-            .on_request(call, self.settings.limits.deadline)
+    pub fn probe_on_request(&self, call: &Call<'_>) -> Result<Decision, Box<PluginError>> {
+        let deadline = self.deadline;
+        self.start()?.on_request(call, deadline)
     }
 
     /// As `select`, on an instance of its own.
@@ -137,14 +141,16 @@ impl Generation {
         &self,
         call: &Call<'_>,
         candidates: &dyn Candidates,
-    ) -> Result<Selection, PluginError> {
-        self.start()?
-            .select(call, candidates, self.settings.limits.deadline)
+    ) -> Result<Selection, Box<PluginError>> {
+        let deadline = self.deadline;
+        let mut instance = self.start()?;
+        instance.select(call, candidates, deadline)
     }
 
     /// As `disturb`, on an instance of its own.
-    pub fn probe_disturb(&self, call: &Call<'_>) -> Result<Plan, PluginError> {
-        self.start()?.disturb(call, self.settings.limits.deadline)
+    pub fn probe_disturb(&self, call: &Call<'_>) -> Result<Plan, Box<PluginError>> {
+        let deadline = self.deadline;
+        self.start()?.disturb(call, deadline)
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -160,31 +166,26 @@ impl Generation {
     #[inline(always)]
     fn ask<T>(
         &self,
-        thread: usize,
         deadline: Duration,
-        hook: impl FnOnce(&mut Instance, Duration) -> Result<T, PluginError>,
+        hook: impl FnOnce(&mut Instance, Duration) -> Result<T, Box<PluginError>>,
     ) -> Outcome<T> {
-        // Threads are numbered from 0; a division would cost more than this.
-        let cell = self.cells.get(thread).unwrap_or(&self.cells[0]);
-        let (mut held, mut own) = (cell.try_borrow_mut().ok(), None);
-        let mut place = Place {
-            instance: held.as_deref_mut().unwrap_or(&mut own),
-            in_order: false,
-        };
-        let timed = { place.instance.as_mut() }.is_none_or(|it| it.count().is_multiple_of(TIMED));
+        let place = self.instances.get_or(|| self.place());
+        let taken = place.instance.take();
+        let timed = taken.is_none() || place.count().is_multiple_of(TIMED);
         let begun = timed.then(Instant::now);
-        let ready = match &mut *place.instance {
+        let ready = match taken {
             Some(instance) => Ok(instance),
-            empty => self.start().map(|instance| empty.insert(instance)),
+            None => self.start().map_err(Box::new),
         };
         let mut spent = Duration::ZERO;
-        let decision = ready.and_then(|instance| {
-            let decided = hook(instance, deadline.min(self.settings.limits.deadline));
+        let decision = ready.and_then(|mut instance| {
+            let decided = hook(&mut instance, deadline.min(self.deadline));
             spent = instance.spent();
+            if is_in_order(&decided) {
+                place.instance.set(Some(instance));
+            }
             decided
         });
-        // An answer that makes no sense comes from a guest that ended its call in order.
-        place.in_order = matches!(decision, Ok(_) | Err(PluginError::Answer(_)));
         Outcome {
             decision,
             took: begun.map(|begun| begun.elapsed()),
@@ -192,18 +193,31 @@ impl Generation {
         }
     }
 
-    fn start(&self) -> Result<Instance, PluginError> {
+    /// For a thread that asks for the first time.
+    fn place(&self) -> CachePadded<Place> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        CachePadded::new(Place {
+            instance: Cell::new(ready.pop()),
+            calls: Cell::default(),
+        })
+    }
+
+    fn start(&self) -> Result<Box<Instance>, PluginError> {
         let memory = Arc::clone(&self.memory);
-        Instance::new(
-            self.exports()?,
-            &self.settings,
-            memory,
-            self.restart_deadline,
-        )
+        let deadline = self.restart_deadline;
+        Instance::new(self.exports()?, &self.settings, memory, deadline).map(Box::new)
     }
 
     fn exports(&self) -> Result<&HotExports, PluginError> {
         let absent = || PluginError::Unavailable("implements no hot hook".into());
         self.plugin.hot.as_ref().ok_or_else(absent)
+    }
+}
+
+/// An answer that makes no sense comes from a guest that ended its call in order.
+fn is_in_order<T>(decided: &Result<T, Box<PluginError>>) -> bool {
+    match decided {
+        Ok(_) => true,
+        Err(error) => matches!(**error, PluginError::Answer(_)),
     }
 }

@@ -14,7 +14,7 @@ use wasmtime::{
 
 use crate::{
     Call, Candidates, Decision, Hook, Interaction, Outline, PACKAGE, Plan, PluginError, Selection,
-    Settings, VERSION,
+    Settings, VERSION, Verdict,
     bindings::{
         chaos::{WithChaos, WithChaosIndices},
         endpoint_selector::{WithEndpointSelector, WithEndpointSelectorIndices},
@@ -83,7 +83,6 @@ pub(crate) struct Instance {
     on_request: Option<OnRequest>,
     selector: Option<WithEndpointSelector>,
     chaos: Option<WithChaos>,
-    calls: u32,
 }
 
 impl Instance {
@@ -94,8 +93,8 @@ impl Instance {
         memory_gauge: Arc<AtomicU64>,
         deadline: Duration,
     ) -> Result<Self, PluginError> {
-        let cpu = CpuLimit::new(Arc::clone(&exports.watch));
-        let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);
+        let (cpu, watch) = (CpuLimit::default(), Arc::clone(&exports.watch));
+        let state = State::new(settings, memory_gauge, cpu, watch, LIFTED_BYTES_MAX);
         let mut store = store(exports.linked.engine(), state);
         arm(&mut store, deadline);
         let linked = exports.linked.instantiate(&mut store);
@@ -127,15 +126,7 @@ impl Instance {
             on_request,
             selector,
             chaos,
-            calls: 0,
         })
-    }
-
-    /// Calls before this one.
-    pub(crate) const fn count(&mut self) -> u32 {
-        let before = self.calls;
-        self.calls = before.wrapping_add(1);
-        before
     }
 
     /// One call of the hook `routing-filter`. In place, as [`crate::Generation`] asks.
@@ -144,16 +135,25 @@ impl Instance {
         &mut self,
         call: &Call<'_>,
         deadline: Duration,
-    ) -> Result<Decision, PluginError> {
+    ) -> Result<Decision, Box<PluginError>> {
         let hook = self.on_request.as_ref().ok_or_else(absent)?;
         let lent = Lent {
             call,
             candidates: None,
         };
         let (verdict, remember) = ask(&mut self.store, lent, deadline, |store, it| {
-            let (decision,) = hook.call(store, (it.service, it.handler, it.traits))?;
-            let verdict = verdict::checked(decision.verdict, call.interaction);
-            Ok((verdict, decision.remember))
+            // Looked at where it lies: most answers say no more than that.
+            match hook.call(store, (it.service, it.handler, it.traits)) {
+                Ok((lifted::Decision {
+                    verdict: lifted::Verdict::Pass,
+                    remember,
+                },)) => Ok((Ok(Verdict::Pass), remember)),
+                Ok((decision,)) => {
+                    let verdict = verdict::checked(decision.verdict, call.interaction);
+                    Ok((verdict, decision.remember))
+                }
+                Err(error) => Err(error),
+            }
         })?;
         Ok(Decision {
             verdict: verdict.map_err(nonsense)?,
@@ -167,7 +167,7 @@ impl Instance {
         call: &Call<'_>,
         candidates: &dyn Candidates,
         deadline: Duration,
-    ) -> Result<Selection, PluginError> {
+    ) -> Result<Selection, Box<PluginError>> {
         let selector = self.selector.as_ref().ok_or_else(absent)?;
         let hook = selector.jackfield_plugin_endpoint_selector();
         let count = candidates.len();
@@ -187,7 +187,7 @@ impl Instance {
         &mut self,
         call: &Call<'_>,
         deadline: Duration,
-    ) -> Result<Plan, PluginError> {
+    ) -> Result<Plan, Box<PluginError>> {
         let chaos = self.chaos.as_ref().ok_or_else(absent)?;
         let hook = chaos.jackfield_plugin_chaos();
         let lent = Lent {
@@ -222,23 +222,30 @@ fn ask<R>(
     lent: Lent<'_>,
     deadline: Duration,
     hook: impl FnOnce(&mut Store<State>, Given) -> wasmtime::Result<R>,
-) -> Result<R, PluginError> {
+) -> Result<R, Box<PluginError>> {
     arm(store, deadline);
-    let (call, names) = (lent.call, &store.data().names);
+    let call = lent.call;
+    let (service, handler) = match &store.data().names {
+        None => (0, 0),
+        Some(names) => (
+            names.service(call.service),
+            names.handler(call.service, call.method),
+        ),
+    };
     let given = Given {
-        service: names.service(call.service),
-        handler: names.handler(call.service, call.method),
+        service,
+        handler,
         traits: traits(call),
     };
-    lend(lent, || hook(store, given)).map_err(|error| explained(store, &error))
+    lend(lent, || hook(store, given)).map_err(|error| Box::new(explained(store, &error)))
 }
 
 fn absent() -> PluginError {
     PluginError::Unavailable("does not implement the hook it was asked for".into())
 }
 
-fn nonsense(why: &str) -> PluginError {
-    PluginError::Answer(why.to_owned())
+fn nonsense(why: &str) -> Box<PluginError> {
+    Box::new(PluginError::Answer(why.to_owned()))
 }
 
 fn traits(call: &Call<'_>) -> Traits {

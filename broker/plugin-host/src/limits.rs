@@ -13,7 +13,7 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::engine::{TICK, Watch};
+use crate::engine::TICK;
 
 /// What one instance may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,8 @@ impl Drop for MemoryLimit {
 /// A hot call runs in one go: the first tick that finds it starts the count, a later one ends it. Ticks are 4 ms apart
 /// while they find nobody, so it is killed about 5 ms after its deadline at the latest. A slow call is polled, and others
 /// run on the thread in between: [`Polls`] counts for it, and at each tick it lets them.
+#[derive(Default)]
 pub(crate) struct CpuLimit {
-    watch: Arc<Watch>,
     limit: Duration,
     /// The thread's CPU clock at the first tick of this call.
     first_tick: Option<Duration>,
@@ -123,21 +123,11 @@ pub(crate) struct CpuLimit {
 pub(crate) struct Killed;
 
 impl CpuLimit {
-    pub(crate) const fn new(watch: Arc<Watch>) -> Self {
-        Self {
-            watch,
-            limit: Duration::ZERO,
-            first_tick: None,
-            polls: None,
-            killed: false,
-        }
-    }
-
     /// For calls that are polled.
-    pub(crate) fn polled(watch: Arc<Watch>, polls: Arc<Polls>) -> Self {
+    pub(crate) fn polled(polls: Arc<Polls>) -> Self {
         Self {
             polls: Some(polls),
-            ..Self::new(watch)
+            ..Self::default()
         }
     }
 
@@ -153,7 +143,6 @@ impl CpuLimit {
 
     /// At each tick while the guest runs.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.watch.found();
         let now = thread_cpu();
         let spent = match &self.polls {
             Some(polls) => polls.spent(now),
@@ -257,7 +246,7 @@ mod tests {
 
     #[test]
     fn waiting_is_not_counted() {
-        let mut cpu = CpuLimit::new(Arc::default());
+        let mut cpu = CpuLimit::default();
         cpu.arm(Duration::from_secs(1));
         assert!(cpu.tick().is_ok());
         assert!(
@@ -269,7 +258,7 @@ mod tests {
 
     #[test]
     fn spinning_is() {
-        let mut cpu = CpuLimit::new(Arc::default());
+        let mut cpu = CpuLimit::default();
         cpu.arm(Duration::from_millis(1));
         let mut ticks = 0;
         while cpu.tick().is_ok() {

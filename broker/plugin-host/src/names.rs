@@ -50,17 +50,11 @@ impl Names {
 
     /// The number of a service, 0 when it was never interned.
     pub(crate) fn service(&self, name: &str) -> u32 {
-        if self.services.is_empty() {
-            return 0;
-        }
         self.services.get(name).copied().unwrap_or_default()
     }
 
     /// The number of a handler, 0 when it was never interned.
     pub(crate) fn handler(&self, service: &str, method: &str) -> u32 {
-        if self.handlers.is_empty() {
-            return 0;
-        }
         let methods = self.handlers.get(service);
         methods
             .and_then(|methods| methods.get(method))

@@ -87,8 +87,9 @@ impl SlowInstance {
         let exports = plugin.slow.as_ref().ok_or_else(absent)?;
         plugin.outline().check_settings(&settings.json)?;
         let polls = Arc::new(Polls::default());
-        let cpu = CpuLimit::polled(Arc::clone(&exports.watch), Arc::clone(&polls));
-        let state = State::new(settings, memory_gauge, cpu, LIFTED_BYTES_MAX);
+        let cpu = CpuLimit::polled(Arc::clone(&polls));
+        let watch = Arc::clone(&exports.watch);
+        let state = State::new(settings, memory_gauge, cpu, watch, LIFTED_BYTES_MAX);
         let mut this = Self {
             store: store(exports.linked.engine(), state),
             polls: Arc::clone(&polls),

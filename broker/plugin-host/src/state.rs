@@ -1,15 +1,17 @@
 //! What the imports of one instance work on, and the store around it: armed before each call, explained after a failure.
 
 use std::{
+    mem::offset_of,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::{
     Counter, Gauge, HostCalls, Kv, PluginError,
     dice::Dice,
+    engine::Watch,
     limits::{CpuLimit, Limits, MemoryLimit},
     names::Names,
 };
@@ -28,19 +30,26 @@ pub struct Settings {
 }
 
 /// What the guest's imports work on.
+///
+/// Its order is that of its fields: what every call touches comes first, in one line of the cache.
+#[repr(C, align(64))]
 pub(crate) struct State {
+    cpu: CpuLimit,
+    /// None until the guest interns one.
+    pub(crate) names: Option<Box<Names>>,
+    outside: bool,
+    watch: Arc<Watch>,
     pub(crate) plugin: Arc<str>,
     pub(crate) host: Arc<dyn HostCalls>,
     pub(crate) kv: Arc<Kv>,
-    pub(crate) names: Names,
     pub(crate) counters: Vec<Arc<dyn Counter>>,
     pub(crate) gauges: Vec<Arc<dyn Gauge>>,
     pub(crate) dice: Dice,
-    outside: bool,
     memory: MemoryLimit,
-    cpu: CpuLimit,
     lifted_max: usize,
 }
+
+const _: () = assert!(offset_of!(State, watch) <= 64);
 
 impl State {
     /// `lifted_max`: bytes that the guest may hand over in one call or return. A list of many views of the same bytes is
@@ -49,19 +58,21 @@ impl State {
         settings: &Settings,
         memory_gauge: Arc<AtomicU64>,
         cpu: CpuLimit,
+        watch: Arc<Watch>,
         lifted_max: usize,
     ) -> Self {
         Self {
+            cpu,
+            names: None,
+            outside: false,
+            watch,
             plugin: Arc::clone(&settings.name),
             host: Arc::clone(&settings.host),
             kv: Arc::clone(&settings.kv),
-            names: Names::default(),
             counters: Vec::new(),
             gauges: Vec::new(),
             dice: Dice::default(),
-            outside: false,
             memory: MemoryLimit::new(settings.limits.memory, memory_gauge),
-            cpu,
             lifted_max,
         }
     }
@@ -76,6 +87,12 @@ impl State {
         self.outside
     }
 
+    /// At each tick while the guest runs.
+    fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        self.watch.found();
+        self.cpu.tick()
+    }
+
     /// CPU time of the last call, when it was long enough to be interrupted.
     pub(crate) fn spent(&self) -> Duration {
         self.cpu.spent()
@@ -86,7 +103,7 @@ pub(crate) fn store(runtime: &wasmtime::Engine, state: State) -> Store<State> {
     let lifted_max = state.lifted_max;
     let mut store = Store::new(runtime, state);
     store.limiter(|state| &mut state.memory);
-    store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
+    store.epoch_deadline_callback(|mut store| store.data_mut().tick());
     store.set_hostcall_fuel(lifted_max);
     store
 }

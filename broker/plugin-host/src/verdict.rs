@@ -11,14 +11,14 @@ pub struct Decision {
     pub remember: bool,
 }
 
-/// The large ones are boxed: a verdict passes through a dozen hands, and most say `Pass`.
+/// What is large is boxed: a verdict passes through a dozen hands, and most say `Pass`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
     Rewrite(Box<Rewrite>),
     /// Weights add up to at most [`SHARES_WHOLE`]; what is left passes.
-    Split(Vec<Share>),
-    Refuse(Refusal),
+    Split(Box<[Share]>),
+    Refuse(Box<Refusal>),
     /// Only ever for request/response.
     Answer(Box<Payload>),
 }
@@ -91,7 +91,7 @@ pub(crate) fn checked(
         },
         lifted::Verdict::Split(shares) => checked_split(shares)?,
         lifted::Verdict::Refuse(lifted::Refusal { code, text }) => {
-            Verdict::Refuse(refusal(code, text.into()))
+            Verdict::Refuse(Box::new(refusal(code, text.into())))
         }
         lifted::Verdict::Answer(_) if interaction != Interaction::RequestResponse => {
             return Err("it answers a request that is not request/response");
@@ -158,7 +158,7 @@ fn checked_split(shares: Box<[lifted::Share]>) -> Result<Verdict, &'static str> 
     Ok(if checked.is_empty() {
         Verdict::Pass
     } else {
-        Verdict::Split(checked)
+        Verdict::Split(checked.into())
     })
 }
 

@@ -126,8 +126,8 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let (thread, call) = (request.thread, &route.call());
-            let asked = stage.ask(&Filter { thread, call }, request.link, *left);
+            let call = &route.call();
+            let asked = stage.ask(&Filter { call }, request.link, *left);
             let Asked { decision, spent } = asked;
             *left = left.saturating_sub(spent);
             if stage.is_shadow() {
@@ -148,7 +148,7 @@ impl Chain {
                 host::Verdict::Pass => {}
                 host::Verdict::Rewrite(rewrite) => route.apply(*rewrite),
                 host::Verdict::Split(shares) => {
-                    let split = Split::new(shares, route.change.as_deref());
+                    let split = Split::new(shares.into_vec(), route.change.as_deref());
                     if !self.concerns_outcome(&split, route.service(), at + 1) {
                         return (Verdict::Split(Arc::new(split)), remember);
                     }
@@ -157,7 +157,8 @@ impl Chain {
                     let outcome = outcome.filter(|to| !to.is_empty());
                     route.change = outcome.cloned().map(Arc::new);
                 }
-                host::Verdict::Refuse(host::Refusal { code, text }) => {
+                host::Verdict::Refuse(refusal) => {
+                    let host::Refusal { code, text } = *refusal;
                     return (Verdict::Refuse { code, text }, remember);
                 }
                 host::Verdict::Answer(payload) => {
@@ -187,8 +188,8 @@ impl Chain {
             if !stage.concerns(route.service()) {
                 continue;
             }
-            let (thread, call) = (request.thread, &route.call());
-            let asked = stage.ask(&Disturb { thread, call }, request.link, left);
+            let call = &route.call();
+            let asked = stage.ask(&Disturb { call }, request.link, left);
             let Asked { decision, spent } = asked;
             left = left.saturating_sub(spent);
             match decision {
@@ -230,7 +231,6 @@ impl Chain {
                 continue;
             }
             let question = Select {
-                thread: request.thread,
                 call: &route.call(),
                 candidates,
             };

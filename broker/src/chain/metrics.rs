@@ -123,7 +123,7 @@ struct Calls {
 }
 
 /// By plugin and hook.
-type Known = BTreeMap<(String, &'static str), Arc<Counts>>;
+type Known = BTreeMap<(String, &'static str), Counts>;
 
 /// By outcome.
 type Counts = Sharded<[Tally; CallOutcome::ALL.len()]>;
@@ -139,9 +139,10 @@ impl Calls {
         })
     }
 
-    fn of(&self, plugin: &str, hook: &'static str) -> Arc<Counts> {
+    fn of(&self, plugin: &str, hook: &'static str) -> Counts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry((plugin.to_owned(), hook)).or_default())
+        let counts = known.entry((plugin.to_owned(), hook)).or_default();
+        counts.clone()
     }
 }
 
@@ -178,7 +179,7 @@ fn sum(counts: &Counts, outcome: CallOutcome) -> u64 {
 
 /// The numbers of one plugin and hook.
 pub(super) struct HookMetrics {
-    calls: Arc<Counts>,
+    calls: Counts,
     duration: Histogram,
 }
 

@@ -27,9 +27,8 @@ pub(super) trait Question {
     fn case(&self) -> Case;
 }
 
-/// Where it is to go. `thread`: which of the data plane asks.
+/// Where it is to go.
 pub(super) struct Filter<'a> {
-    pub(super) thread: usize,
     pub(super) call: &'a Call<'a>,
 }
 
@@ -39,7 +38,7 @@ impl Question for Filter<'_> {
 
     #[inline(always)]
     fn put(&self, to: &Generation, left: Duration) -> Outcome<Decision> {
-        to.on_request(self.thread, self.call, left)
+        to.on_request(self.call, left)
     }
 
     fn outcome(decision: &Decision) -> CallOutcome {
@@ -53,7 +52,6 @@ impl Question for Filter<'_> {
 
 /// Who of the candidates gets it.
 pub(super) struct Select<'a> {
-    pub(super) thread: usize,
     pub(super) call: &'a Call<'a>,
     pub(super) candidates: &'a dyn Candidates,
 }
@@ -64,7 +62,7 @@ impl Question for Select<'_> {
 
     #[inline(always)]
     fn put(&self, to: &Generation, left: Duration) -> Outcome<Selection> {
-        to.select(self.thread, self.call, self.candidates, left)
+        to.select(self.call, self.candidates, left)
     }
 
     fn outcome(selection: &Selection) -> CallOutcome {
@@ -79,7 +77,6 @@ impl Question for Select<'_> {
 
 /// What is to go wrong with it.
 pub(super) struct Disturb<'a> {
-    pub(super) thread: usize,
     pub(super) call: &'a Call<'a>,
 }
 
@@ -89,7 +86,7 @@ impl Question for Disturb<'_> {
 
     #[inline(always)]
     fn put(&self, to: &Generation, left: Duration) -> Outcome<Plan> {
-        to.disturb(self.thread, self.call, left)
+        to.disturb(self.call, left)
     }
 
     fn outcome(plan: &Plan) -> CallOutcome {

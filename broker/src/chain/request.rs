@@ -9,8 +9,6 @@ use super::{tags, verdict};
 /// What the relay knows when the first frame of a request is whole. Empty text: has none.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// Which data-plane thread asks, from 0.
-    pub thread: usize,
     /// A number of the connection, by which versions of a plugin are told apart.
     pub link: u64,
     pub interaction: Interaction,
@@ -183,7 +181,6 @@ mod tests {
     fn a_rewritten_tag_hides_the_callers() {
         let metadata = tags::tests::metadata(&["route", "zone=eu", "user=alice"]);
         let request = Request {
-            thread: 0,
             link: 0,
             interaction: Interaction::Stream,
             group: "g",

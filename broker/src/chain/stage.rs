@@ -20,17 +20,27 @@ use super::{
 };
 
 pub(super) struct Stage {
+    front: Front,
     config: PluginConfig,
     name: Arc<str>,
     plugin: Arc<Plugin>,
-    hot: Option<Generation>,
     slow: Option<Pool>,
-    circuit: Circuit,
-    metrics: [Option<HookMetrics>; Hook::ALL.len()],
     last_error: Mutex<Option<String>>,
-    trial: Option<Trial>,
     overridden: Option<Override>,
     versions: Vec<String>,
+}
+
+/// What every question reads, in as few lines of the cache as can be: after the kernel has sent and received, all of them
+/// are cold, and a dozen cost as much as the guest.
+#[repr(C, align(64))]
+struct Front {
+    /// It has no `match`.
+    everywhere: bool,
+    shadow: bool,
+    circuit: Circuit,
+    trial: Option<Box<Trial>>,
+    hot: Option<Box<Generation>>,
+    metrics: [Option<HookMetrics>; Hook::ALL.len()],
 }
 
 /// Another version of the same plugin beside the live one.
@@ -81,22 +91,25 @@ impl Stage {
         slow: Option<Pool>,
         metrics_of: &Metrics,
     ) -> Self {
-        let (circuit, last_error) = (Circuit::default(), Mutex::default());
         let metrics = Hook::ALL.map(|hook| {
             plugin
                 .implements(hook)
                 .then(|| metrics_of.of(&config.name, hook))
         });
         Self {
+            front: Front {
+                everywhere: config.matches.is_empty(),
+                shadow: config.mode == Mode::Shadow,
+                circuit: Circuit::default(),
+                trial: None,
+                hot: hot.map(Box::new),
+                metrics,
+            },
             config,
             name,
             plugin,
-            hot,
             slow,
-            circuit,
-            metrics,
-            last_error,
-            trial: None,
+            last_error: Mutex::default(),
             overridden: None,
             versions: Vec::new(),
         }
@@ -109,11 +122,11 @@ impl Stage {
         share: Option<u32>,
         metrics: &Metrics,
     ) -> Self {
-        self.trial = Some(Trial {
+        self.front.trial = Some(Box::new(Trial {
             stage: Arc::new(beside),
             share,
             compared: metrics.shadow(&self.name),
-        });
+        }));
         self
     }
 
@@ -124,25 +137,26 @@ impl Stage {
     }
 
     /// Asked, and without effect.
-    pub(super) fn is_shadow(&self) -> bool {
-        self.config.mode == Mode::Shadow
+    pub(super) const fn is_shadow(&self) -> bool {
+        self.front.shadow
     }
 
     /// The version that decides for this connection: always the same one, unless it fails.
     fn version(self: &Arc<Self>, link: u64) -> &Arc<Self> {
-        match &self.trial {
+        match self.front.trial.as_deref() {
             Some(Trial {
                 stage,
                 share: Some(share),
                 ..
-            }) if point_of(link) < *share && !stage.circuit.is_open() => stage,
+            }) if point_of(link) < *share && !stage.is_open() => stage,
             _ => self,
         }
     }
 
     /// The version that is asked as well, without effect.
     fn shadow(&self) -> Option<&Trial> {
-        self.trial.as_ref().filter(|trial| trial.share.is_none())
+        let trial = self.front.trial.as_deref();
+        trial.filter(|trial| trial.share.is_none())
     }
 
     /// Asks the version of the connection, and the one in the shadow after it. `left` is what remains of the chain's
@@ -162,7 +176,11 @@ impl Stage {
 
     pub(super) fn concerns(&self, service: &str) -> bool {
         let matches = &self.config.matches;
-        matches.is_empty() || matches.iter().any(|pattern| pattern.matches(service))
+        self.front.everywhere || matches.iter().any(|pattern| pattern.matches(service))
+    }
+
+    fn is_open(&self) -> bool {
+        self.front.circuit.is_open()
     }
 
     /// Asks a slow hook, and waits at most for the plugin's `timeout`. None: it could not answer, and its failure policy
@@ -174,7 +192,7 @@ impl Stage {
         outcome_of: impl FnOnce(&T) -> CallOutcome,
         case: impl FnOnce() -> Case,
     ) -> Option<T> {
-        if self.circuit.is_open() {
+        if self.is_open() {
             self.metrics(hook).skipped(CallOutcome::CircuitOpen);
             return None;
         }
@@ -209,7 +227,7 @@ impl Stage {
     #[inline(always)]
     fn ask_alone<Q: Question>(self: &Arc<Self>, question: &Q, left: Duration) -> Asked<Q::Answer> {
         let skip = match () {
-            () if self.circuit.is_open() => Some(CallOutcome::CircuitOpen),
+            () if self.is_open() => Some(CallOutcome::CircuitOpen),
             () if left.is_zero() => Some(CallOutcome::ChainDeadline),
             () => None,
         };
@@ -251,7 +269,7 @@ impl Stage {
     }
 
     fn hot(&self) -> &Generation {
-        let hot = self.hot.as_ref();
+        let hot = self.front.hot.as_ref();
         hot.expect("only hooks that the plugin implements are asked")
     }
 
@@ -262,9 +280,9 @@ impl Stage {
     /// Whether the plugin works again, on a copy of what it failed at; if so, it is asked again from now on. `pause`:
     /// since the last look.
     pub(super) fn probe(&self, case: &Case, pause: Duration) -> bool {
-        match case.probe(self.hot.as_ref(), self.slow.as_ref()) {
+        match case.probe(self.front.hot.as_deref(), self.slow.as_ref()) {
             Ok(()) => {
-                self.circuit.close(pause, Instant::now());
+                self.front.circuit.close(pause, Instant::now());
                 tracing::info!(plugin = %self.name, "a plugin works again; its circuit is closed");
                 true
             }
@@ -278,6 +296,7 @@ impl Stage {
     pub(super) fn view(&self, generation: u64) -> PluginView {
         let outline = self.plugin().outline();
         let (calls, failures) = self
+            .front
             .metrics
             .iter()
             .flatten()
@@ -286,23 +305,23 @@ impl Stage {
         PluginView {
             digest: Some(outline.digest.to_string()),
             size: Some(outline.size),
-            state: match self.circuit.is_open() {
+            state: match self.is_open() {
                 true => PluginState::Open,
                 false if self.is_shadow() => PluginState::Shadow,
                 false => PluginState::Live,
             },
             overridden: self.overridden.clone(),
             versions: self.versions.clone(),
-            trial: self.trial.as_ref().map(|trial| TrialView {
+            trial: self.front.trial.as_ref().map(|trial| TrialView {
                 digest: trial.stage.plugin().outline().digest.to_string(),
                 share: trial.share,
-                open: trial.stage.circuit.is_open(),
+                open: trial.stage.is_open(),
                 last_error: trial.stage.last_error(),
             }),
             generation,
             hooks: outline.hooks.iter().map(|hook| hook.name()).collect(),
             imports: outline.imports.clone(),
-            memory: self.hot.as_ref().map_or(0, Generation::memory)
+            memory: self.front.hot.as_ref().map_or(0, |hot| hot.memory())
                 + self.slow.as_ref().map_or(0, Pool::memory),
             calls,
             failures,
@@ -312,7 +331,7 @@ impl Stage {
     }
 
     fn metrics(&self, hook: Hook) -> &HookMetrics {
-        let metrics = self.metrics[hook as usize].as_ref();
+        let metrics = self.front.metrics[hook as usize].as_ref();
         metrics.expect("only hooks that the plugin implements are asked")
     }
 
@@ -357,7 +376,7 @@ impl Stage {
             PluginError::Deadline { .. } => Fault::Kill,
             _ => Fault::Other,
         };
-        if let Some(pause) = self.circuit.record(fault, Instant::now()) {
+        if let Some(pause) = self.front.circuit.record(fault, Instant::now()) {
             tracing::error!(
                 plugin = %self.name,
                 policy = ?self.config.on_failure(hook),

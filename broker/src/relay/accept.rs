@@ -117,9 +117,9 @@ pub(super) fn address(peer: Peer) -> Option<IpAddr> {
 }
 
 /// A connection's whole life on its thread.
-pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
+pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>) {
     // In a box of its own: what opening takes is not owned for the rest of the connection's life.
-    let Some(mut link) = Box::pin(open(arrival, &plane, thread)).await else {
+    let Some(mut link) = Box::pin(open(arrival, &plane)).await else {
         return;
     };
     let (id, transport, plane) = (link.me.id, link.me.transport, link.plane.clone());
@@ -147,7 +147,7 @@ pub(super) async fn serve(arrival: Arrival, plane: Arc<Plane>, thread: usize) {
     }
 }
 
-async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Link> {
+async fn open(arrival: Arrival, plane: &Arc<Plane>) -> Option<Link> {
     let deadline = Instant::now() + plane.limits.setup_timeout;
     let (mut io, admission, known, scrape_only) = match arrival {
         Arrival::Memory(io, admission, known) => (io, admission, known, None),
@@ -178,7 +178,7 @@ async fn open(arrival: Arrival, plane: &Arc<Plane>, thread: usize) -> Option<Lin
     match first.unwrap_or_else(|_| Err(Some((ErrorCode::INVALID_SETUP, late.to_owned())))) {
         // It counts as half-open until it counts as a link, or has been told why it is none.
         Ok(Arrived::New(introduced)) => {
-            let link = register(io, *introduced, plane, thread).await;
+            let link = register(io, *introduced, plane).await;
             drop(admission);
             link
         }
@@ -278,12 +278,7 @@ fn setup_refused(refusal: Refusal) -> Option<(ErrorCode, String)> {
 }
 
 /// Makes the link, and the application known.
-async fn register(
-    mut io: FrameIo,
-    mut introduced: Introduced,
-    plane: &Arc<Plane>,
-    thread: usize,
-) -> Option<Link> {
+async fn register(mut io: FrameIo, mut introduced: Introduced, plane: &Arc<Plane>) -> Option<Link> {
     let transport = io.kind().as_str();
     let me = Handle::new(
         plane.links.next_id(),
@@ -350,7 +345,7 @@ async fn register(
     }
     let vouched = introduced.vouched.take();
     let renewal = vouched.and_then(|vouched| vouched.renewal(&me, plane));
-    let mut link = Link::new(io, me, plane.clone(), introduced, thread);
+    let mut link = Link::new(io, me, plane.clone(), introduced);
     link.renewal = renewal;
     link.instance = instance;
     Some(link)

@@ -87,7 +87,6 @@ pub(super) struct Link {
     /// When what the peer showed in SETUP ends.
     pub(super) expires: Option<Instant>,
     pub(super) random: Random,
-    pub(super) thread: usize,
     pub(super) now: Instant,
     /// A keepalive answer the writer had no room for; a newer one replaces it.
     pub(super) ping: Option<Bytes>,
@@ -139,7 +138,6 @@ impl Link {
         me: Arc<Handle>,
         plane: Arc<Plane>,
         introduced: Introduced,
-        thread: usize,
     ) -> Self {
         let now = now();
         let told_per_second = plane.limits.fire_and_forget;
@@ -178,7 +176,6 @@ impl Link {
             metadata_kind: introduced.metadata_kind,
             app_name: introduced.app_name,
             instance: None,
-            thread,
             now,
             ping: None,
             pause: None,

@@ -336,7 +336,7 @@ fn spawn_thread(number: usize, plane: Arc<Plane>) -> io::Result<mpsc::Sender<Arr
             let local = LocalSet::new();
             local.block_on(&runtime, async move {
                 while let Some(arrival) = arrivals.recv().await {
-                    let serving = accept::serve(arrival, plane.clone(), number);
+                    let serving = accept::serve(arrival, plane.clone());
                     tokio::task::spawn_local(serving);
                 }
             });

@@ -187,7 +187,6 @@ impl Link {
         facts: &'a CallerFacts<'a>,
     ) -> chain::Request<'a> {
         chain::Request {
-            thread: self.thread,
             link: self.me.id.0,
             interaction: match request.interaction {
                 Interaction::Response => chain::Interaction::RequestResponse,

@@ -58,20 +58,22 @@ impl Tally {
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// A block for each thread that counts, made when it first does.
+type Block<T> = OnceLock<Box<Padded<T>>>;
+
+/// A block for each thread that counts, made when it first does; the last is of the threads without a slot. A clone
+/// counts into the same blocks.
 #[derive(Debug)]
-pub struct Sharded<T> {
-    own: Box<[OnceLock<Box<Padded<T>>>]>,
-    /// Of the threads without a slot.
-    rest: Box<Padded<T>>,
+pub struct Sharded<T>(Arc<[Block<T>]>);
+
+impl<T> Clone for Sharded<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
-impl<T: Default> Default for Sharded<T> {
+impl<T> Default for Sharded<T> {
     fn default() -> Self {
-        Self {
-            own: (0..slots()).map(|_| OnceLock::new()).collect(),
-            rest: Box::default(),
-        }
+        Self((0..=slots()).map(|_| Block::new()).collect())
     }
 }
 
@@ -80,16 +82,18 @@ impl<T: Default> Sharded<T> {
     pub fn mine(&self) -> (&T, Writer) {
         // A thread that is ending has given its slot back.
         let slot = SLOT.try_with(|slot| slot.0).unwrap_or(usize::MAX);
-        match self.own.get(slot) {
-            Some(block) => (&block.get_or_init(Box::default).0, Writer::Sole),
-            None => (&self.rest.0, Writer::Many),
-        }
+        let last = self.0.len() - 1;
+        let (at, writer) = match slot < last {
+            true => (slot, Writer::Sole),
+            false => (last, Writer::Many),
+        };
+        (&self.0[at].get_or_init(Box::default).0, writer)
     }
 
     /// One number, summed over all blocks.
     pub fn sum(&self, number: impl Fn(&T) -> u64) -> u64 {
-        let own = self.own.iter().filter_map(OnceLock::get);
-        own.chain([&self.rest])
+        { self.0.iter() }
+            .filter_map(OnceLock::get)
             .map(|block| number(&block.0))
             .fold(0, u64::wrapping_add)
     }
@@ -142,7 +146,7 @@ impl Drop for Slot {
 
 /// A counter without labels or with fixed ones: one number for each thread.
 #[derive(Clone, Debug, Default)]
-pub struct ThreadCounter(Arc<Sharded<Tally>>);
+pub struct ThreadCounter(Sharded<Tally>);
 
 impl ThreadCounter {
     pub fn inc_by(&self, by: u64) {

@@ -1,10 +1,10 @@
 //! The plugins inside the binary, when it was built with a Wasm target at hand.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use jackfield::chain::{
-    Admitted, Applicant, Credential, Fault, Happening, Instances, Request, Selection, Source,
-    Verdict, builtin_names,
+    Admitted, Applicant, Credential, Fault, Happening, Instances, Selection, Source, Verdict,
+    builtin_names,
 };
 use serde_json::json;
 
@@ -65,15 +65,13 @@ fn every_embedded_plugin_does_its_work() {
     }
     it.load().unwrap();
     // Two threads count together.
-    let passes = |thread| {
-        let decision = it.ask_about(&Request {
-            thread,
-            ..request()
-        });
+    let passes = || {
+        let decision = it.ask();
         assert!(!decision.remember);
         matches!(decision.verdict, Verdict::Pass)
     };
-    assert_eq!([passes(0), passes(1), passes(0)], [true, true, false]);
+    let elsewhere = thread::scope(|scope| scope.spawn(passes).join().unwrap());
+    assert_eq!([elsewhere, passes(), passes()], [true, true, false]);
     let chain = it.chains.load();
     let disturbance = chain.disturb(&request(), None, chain.deadline()).unwrap();
     assert!(disturbance.remember);

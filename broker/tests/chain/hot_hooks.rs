@@ -1,10 +1,10 @@
 //! Chains of the hooks `endpoint-selector` and `chaos`: order, `match`, failure policy, what may be remembered, and what
 //! `kv` keeps over a reload.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use jackfield::{
-    chain::{Chain, FailurePolicy, Fault, Instances, Request, Rewrite, Selection, Verdict},
+    chain::{Chain, FailurePolicy, Fault, Instances, Rewrite, Selection, Verdict},
     directory::{App, Directory, Instance},
 };
 
@@ -215,20 +215,18 @@ fn what_is_in_kv_is_shared_by_threads_and_outlives_reloads() {
     let mut it = Fixture::new();
     it.plugin("counts", &counts());
     it.load().unwrap();
-    let count = |thread| {
-        let decision = it.ask_about(&Request {
-            thread,
-            ..request()
-        });
+    let count = || {
+        let decision = it.ask();
         let Verdict::Refuse { code, .. } = decision.verdict else {
             panic!("{decision:?}")
         };
         assert!(!decision.remember);
         code - 0x1000
     };
-    assert_eq!((count(0), count(1), count(0)), (1, 2, 3));
+    let elsewhere = || thread::scope(|scope| scope.spawn(count).join().unwrap());
+    assert_eq!((count(), elsewhere(), count()), (1, 2, 3));
     it.load().unwrap();
-    assert_eq!(count(1), 4);
+    assert_eq!(elsewhere(), 4);
     // A plugin that is taken out of the configuration has nothing left when it comes back.
     let plugins = std::mem::take(&mut it.config.plugins);
     it.load().unwrap();

@@ -136,7 +136,6 @@ impl Fixture {
 
 fn request() -> Request<'static> {
     Request {
-        thread: 0,
         link: 7,
         interaction: Interaction::RequestResponse,
         group: "",

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use jackfield::chain::{Capability, FailurePolicy, Request, Source, Verdict};
+use jackfield::chain::{Capability, FailurePolicy, Source, Verdict};
 
 use crate::{Fixture, guests::Guest, refuses, request, rewrites_version, tells_version, until};
 
@@ -186,16 +186,13 @@ fn a_hundred_swaps_under_load_mix_nothing() {
         let it = &it;
         let done = &done;
         let askers: Vec<_> = (0..2)
-            .map(|thread| {
+            .map(|_| {
                 scope.spawn(move || {
                     let mut asked = 0_u64;
                     while !done.load(Ordering::Relaxed) {
                         let chain = it.chains.load();
                         let expected = (chain.generation() - 1).to_string();
-                        let decision = chain.on_request(&Request {
-                            thread,
-                            ..request()
-                        });
+                        let decision = chain.on_request(&request());
                         let Verdict::Refuse { text, .. } = decision.verdict else {
                             panic!("{decision:?}")
                         };

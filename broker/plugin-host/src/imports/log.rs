@@ -25,10 +25,11 @@ impl log::Host for State {
 
 impl names::Host for State {
     fn service(&mut self, name: String) -> u32 {
-        self.names.intern_service(&name)
+        self.names.get_or_insert_default().intern_service(&name)
     }
 
     fn handler(&mut self, service: String, method: String) -> u32 {
-        self.names.intern_handler(&service, &method)
+        let names = self.names.get_or_insert_default();
+        names.intern_handler(&service, &method)
     }
 }

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::Ordering,
+    thread,
 };
 
 use jackfield_plugin_host::{
@@ -70,19 +71,25 @@ fn every_verdict_arrives() {
     );
     assert_eq!(
         decision.verdict,
-        Verdict::Split(vec![Share {
-            weight: 3_000,
-            to: rewrite
-        }])
+        Verdict::Split(
+            [Share {
+                weight: 3_000,
+                to: rewrite
+            }]
+            .into()
+        )
     );
 
     let decision = decided(guest.clone().always(3, &[0x201, 4096, 2], false));
     assert_eq!(
         decision.verdict,
-        Verdict::Refuse(Refusal {
-            code: 0x201,
-            text: "eu".into()
-        })
+        Verdict::Refuse(
+            Refusal {
+                code: 0x201,
+                text: "eu".into()
+            }
+            .into()
+        )
     );
 
     let decision = decided(guest.always(4, &[0, 0, 0, 4096, 2], false));
@@ -108,7 +115,7 @@ fn getters_read_the_call_that_is_at_hand() {
             code: 0x301,
             text: expected.into(),
         };
-        assert_eq!(decision.verdict, Verdict::Refuse(refusal), "{name}");
+        assert_eq!(decision.verdict, Verdict::Refuse(refusal.into()), "{name}");
         assert!(decision.remember, "{name} belongs to route or connection");
     }
     let it = load(&getter("method").on_request(REFUSE_WITH_IT)).unwrap();
@@ -116,10 +123,13 @@ fn getters_read_the_call_that_is_at_hand() {
         let decision = it.ask_about(&Call { method, ..call() }).unwrap();
         assert_eq!(
             decision.verdict,
-            Verdict::Refuse(Refusal {
-                code: 0x301,
-                text: method.into()
-            })
+            Verdict::Refuse(
+                Refusal {
+                    code: 0x301,
+                    text: method.into()
+                }
+                .into()
+            )
         );
     }
 }
@@ -142,10 +152,13 @@ fn what_read_the_metadata_is_never_remembered() {
     let decision = it.ask().unwrap();
     assert_eq!(
         decision.verdict,
-        Verdict::Refuse(Refusal {
-            code: 0x301,
-            text: "metadata".into()
-        })
+        Verdict::Refuse(
+            Refusal {
+                code: 0x301,
+                text: "metadata".into()
+            }
+            .into()
+        )
     );
     assert!(!decision.remember);
 }
@@ -184,6 +197,20 @@ fn predicates_answer_without_a_string() {
         let decision = load(&guest).unwrap().ask().unwrap();
         assert_eq!(matches!(decision.verdict, Verdict::Refuse(_)), yes);
     }
+}
+
+#[test]
+fn each_thread_has_an_instance_of_its_own_the_first_of_them_started_before() {
+    let it = load(&tag_is_alice()).unwrap();
+    let one = it.generation.memory();
+    let ask = || {
+        it.ask().unwrap();
+        it.generation.memory()
+    };
+    let elsewhere = || thread::scope(|scope| scope.spawn(ask).join().unwrap());
+    assert_eq!((ask(), ask()), (one, one));
+    assert_eq!(elsewhere(), 2 * one);
+    assert_eq!(ask(), 2 * one);
 }
 
 /// Asks once more while it is asked, and notes how much memory the instances have by then; or panics.

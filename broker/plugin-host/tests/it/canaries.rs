@@ -100,7 +100,7 @@ impl Entries for User {
 
 fn decide(generation: &Generation, call: &Call<'_>) -> Verdict {
     let decision = generation
-        .on_request(0, call, Duration::from_secs(1))
+        .on_request(call, Duration::from_secs(1))
         .decision
         .unwrap();
     assert!(decision.remember);
@@ -121,7 +121,7 @@ fn behaves(canary: &Canary) {
         weight: 3_000,
         to: to(None, Some("2")),
     };
-    assert_eq!(decide(&diced, &call()), Verdict::Split(vec![share]));
+    assert_eq!(decide(&diced, &call()), Verdict::Split([share].into()));
 
     // These are the same users in every language: the hash is the host's.
     let steady = it

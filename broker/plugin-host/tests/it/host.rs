@@ -154,20 +154,23 @@ impl Fixture {
 
     pub(crate) fn ask_about(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
         self.generation
-            .on_request(0, call, Duration::from_secs(1))
+            .on_request(call, Duration::from_secs(1))
             .decision
+            .map_err(|error| *error)
     }
 
     pub(crate) fn select(&self, candidates: &dyn Candidates) -> Result<Selection, PluginError> {
         self.generation
-            .select(0, &call(), candidates, Duration::from_secs(1))
+            .select(&call(), candidates, Duration::from_secs(1))
             .decision
+            .map_err(|error| *error)
     }
 
     pub(crate) fn disturb(&self) -> Result<Plan, PluginError> {
         self.generation
-            .disturb(0, &call(), Duration::from_secs(1))
+            .disturb(&call(), Duration::from_secs(1))
             .decision
+            .map_err(|error| *error)
     }
 }
 

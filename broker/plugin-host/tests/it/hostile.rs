@@ -71,8 +71,8 @@ fn a_division_by_zero_and_a_wild_read_are_traps() {
 fn an_endless_loop_is_killed_near_its_deadline() {
     let it = load(&once("(loop $for_ever (br $for_ever))")).unwrap();
     let begun = Instant::now();
-    let outcome = it.generation.on_request(0, &call(), Duration::from_secs(1));
-    let error = outcome.decision.unwrap_err();
+    let outcome = it.generation.on_request(&call(), Duration::from_secs(1));
+    let error = *outcome.decision.unwrap_err();
     assert!(
         matches!(error, PluginError::Deadline { limit } if limit == DEADLINE),
         "{error}"
@@ -90,8 +90,8 @@ fn an_endless_loop_is_killed_near_its_deadline() {
 fn what_is_left_of_the_chains_deadline_counts_when_it_is_less() {
     let it = load(&once("(loop $for_ever (br $for_ever))")).unwrap();
     let left = Duration::from_millis(3);
-    let outcome = it.generation.on_request(0, &call(), left);
-    let error = outcome.decision.unwrap_err();
+    let outcome = it.generation.on_request(&call(), left);
+    let error = *outcome.decision.unwrap_err();
     assert!(
         matches!(error, PluginError::Deadline { limit } if limit == left),
         "{error}"

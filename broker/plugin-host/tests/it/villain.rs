@@ -115,21 +115,21 @@ fn every_misdeed_in_a_hot_hook_costs_one_call() {
     };
     for (misdeed, kind, text) in MISDEEDS {
         let it = villain.once(misdeed);
-        let error = it.on_request(0, &call(), LONG).decision.unwrap_err();
+        let error = it.on_request(&call(), LONG).decision.unwrap_err();
         judged("routing-filter", misdeed, &error, kind, text);
-        let next = it.on_request(0, &call(), LONG).decision;
+        let next = it.on_request(&call(), LONG).decision;
         assert_eq!(next.unwrap().verdict, Verdict::Pass, "{misdeed}");
 
         let it = villain.once(misdeed);
         let zones = Zones(&["eu", "us"]);
-        let error = it.select(0, &call(), &zones, LONG).decision.unwrap_err();
+        let error = it.select(&call(), &zones, LONG).decision.unwrap_err();
         judged("endpoint-selector", misdeed, &error, kind, text);
-        assert!(it.select(0, &call(), &zones, LONG).decision.is_ok());
+        assert!(it.select(&call(), &zones, LONG).decision.is_ok());
 
         let it = villain.once(misdeed);
-        let error = it.disturb(0, &call(), LONG).decision.unwrap_err();
+        let error = it.disturb(&call(), LONG).decision.unwrap_err();
         judged("chaos", misdeed, &error, kind, text);
-        assert!(it.disturb(0, &call(), LONG).decision.is_ok());
+        assert!(it.disturb(&call(), LONG).decision.is_ok());
     }
 }
 
@@ -207,12 +207,12 @@ fn a_hot_hook_reaches_nobody_outside() {
     ] {
         let settings = settings(&format!(r#"{{"misdeed":{misdeed}}}"#));
         let it = Generation::new(Arc::clone(&villain.plugin), settings, 1).unwrap();
-        let decided = it.on_request(0, &call(), LONG).decision.unwrap();
+        let decided = it.on_request(&call(), LONG).decision.unwrap();
         let Verdict::Refuse(refusal) = decided.verdict else {
             panic!("{decided:?}");
         };
         assert!(refusal.text.contains("Denied"), "{}", refusal.text);
-        let plan = it.disturb(0, &call(), LONG).decision.unwrap();
+        let plan = it.disturb(&call(), LONG).decision.unwrap();
         let Fault::Error(refusal) = &plan.faults[0].fault else {
             panic!("{plan:?}");
         };

@@ -153,7 +153,7 @@ fn a_part_of_the_broker_is_told_who_asks() {
         let admission = world.plane.links.admit(None).unwrap();
         let broker = Some(Arc::new(Principal::broker()));
         let arrival = Arrival::Memory(far, admission, broker);
-        tokio::task::spawn_local(serve(arrival, world.plane.clone(), 0));
+        tokio::task::spawn_local(serve(arrival, world.plane.clone()));
         let mut part = Peer { io: near };
         let entries = [
             (Mime::APPLICATION, r#"{"name":"part"}"#),

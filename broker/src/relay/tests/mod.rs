@@ -88,7 +88,7 @@ impl World {
         let (near, far) = memory(FRAME_LEN_MAX);
         let admission = self.plane.links.admit(None).unwrap();
         let arrival = Arrival::Memory(far, admission, None);
-        tokio::task::spawn_local(serve(arrival, self.plane.clone(), 0));
+        tokio::task::spawn_local(serve(arrival, self.plane.clone()));
         Peer { io: near }
     }
 

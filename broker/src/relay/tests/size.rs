@@ -7,7 +7,7 @@ use super::super::{
 };
 
 /// The size of what a function returns: of the future of an `async` one.
-const fn returned<A, B, C, R>(_: &impl Fn(A, B, C) -> R) -> usize {
+const fn returned<A, B, R>(_: &impl Fn(A, B) -> R) -> usize {
     size_of::<R>()
 }
 

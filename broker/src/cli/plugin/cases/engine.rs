@@ -115,15 +115,15 @@ impl Loaded {
         for _ in 0..case.times {
             last = match (hook, &case.candidates) {
                 (Hook::EndpointSelector, Some(all)) => {
-                    let selection = generation.select(0, &call, &Shown(all), CHAIN_DEADLINE);
+                    let selection = generation.select(&call, &Shown(all), CHAIN_DEADLINE);
                     (answer::selection(&selection.decision?), None)
                 }
                 (Hook::Chaos, _) => {
-                    let plan = generation.disturb(0, &call, CHAIN_DEADLINE).decision?;
+                    let plan = generation.disturb(&call, CHAIN_DEADLINE).decision?;
                     (answer::plan(&plan), Some(plan.remember))
                 }
                 _ => {
-                    let decision = generation.on_request(0, &call, CHAIN_DEADLINE).decision?;
+                    let decision = generation.on_request(&call, CHAIN_DEADLINE).decision?;
                     (answer::verdict(&decision.verdict), Some(decision.remember))
                 }
             };
@@ -193,6 +193,12 @@ enum Fault {
 impl From<PluginError> for Fault {
     fn from(error: PluginError) -> Self {
         Self::Plugin(error)
+    }
+}
+
+impl From<Box<PluginError>> for Fault {
+    fn from(error: Box<PluginError>) -> Self {
+        Self::Plugin(*error)
     }
 }
 
