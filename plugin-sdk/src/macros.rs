@@ -53,6 +53,7 @@ macro_rules! plugin {
         use $crate::expansion::routing_filter::exports::jackfield::plugin::routing_filter;
 
         impl routing_filter::Guest for Guest {
+            #[inline(always)]
             fn on_request(
                 service: u32,
                 handler: u32,
@@ -73,6 +74,7 @@ macro_rules! plugin {
         use $crate::expansion::endpoint_selector::exports::jackfield::plugin::endpoint_selector;
 
         impl endpoint_selector::Guest for Guest {
+            #[inline(always)]
             fn select(
                 service: u32,
                 handler: u32,
@@ -95,6 +97,7 @@ macro_rules! plugin {
         use $crate::expansion::chaos::exports::jackfield::plugin::chaos;
 
         impl chaos::Guest for Guest {
+            #[inline(always)]
             fn disturb(
                 service: u32,
                 handler: u32,

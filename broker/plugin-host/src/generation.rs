@@ -173,22 +173,25 @@ impl Generation {
         let taken = place.instance.take();
         let timed = taken.is_none() || place.count().is_multiple_of(TIMED);
         let begun = timed.then(Instant::now);
-        let ready = match taken {
-            Some(instance) => Ok(instance),
-            None => self.start().map_err(Box::new),
-        };
-        let mut spent = Duration::ZERO;
-        let decision = ready.and_then(|mut instance| {
-            let decided = hook(&mut instance, deadline.min(self.deadline));
-            spent = instance.spent();
-            if is_in_order(&decided) {
-                place.instance.set(Some(instance));
+        let took = || begun.map(|begun| begun.elapsed());
+        let mut instance = match taken.map_or_else(|| self.start(), Ok) {
+            Ok(instance) => instance,
+            Err(error) => {
+                return Outcome {
+                    decision: Err(Box::new(error)),
+                    took: took(),
+                    spent: Duration::ZERO,
+                };
             }
-            decided
-        });
+        };
+        let decision = hook(&mut instance, deadline.min(self.deadline));
+        let spent = instance.spent();
+        if is_in_order(&decision) {
+            place.instance.set(Some(instance));
+        }
         Outcome {
             decision,
-            took: begun.map(|begun| begun.elapsed()),
+            took: took(),
             spent,
         }
     }
