@@ -36,7 +36,9 @@ pub enum PluginError {
     MissingExport(String),
     #[error("implements no hook that this broker knows; it exports {0}")]
     NoHook(String),
-    #[error("does not fit the interface it claims: {0}")]
+    #[error(
+        "does not fit the interface it claims: {0}; if it was built for a draft of {VERSION}, build it again"
+    )]
     Mismatch(String),
     #[error("cannot be compiled: {0}")]
     Compile(String),

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use jackfield_plugin_host::{Fault, Odds, PluginError, Refusal, Selection};
+use jackfield_plugin_host::{Call, Fault, Odds, PluginError, Refusal, Selection, Verdict};
 
 use crate::{
+    built::rust_guest,
     guests::Guest,
-    host::{Zones, load},
+    host::{Zones, call, load, load_configured},
 };
 
 /// Where the guests below leave their answers.
@@ -269,10 +270,68 @@ fn a_hot_hook_cannot_wait() {
     ] {
         let it = load(&guest).unwrap();
         let decision = it.ask().unwrap();
-        let jackfield_plugin_host::Verdict::Refuse(refusal) = decision.verdict else {
+        let Verdict::Refuse(refusal) = decision.verdict else {
             panic!("{decision:?}")
         };
         assert_eq!(refusal.code, 0x1000, "denied");
         assert!(refusal.text.contains("slow hooks"), "{}", refusal.text);
     }
+}
+
+/// The SDK frees an answer when the hook is asked again, and only if it holds something: nothing may leak, and nothing
+/// may be freed while the host reads it or while another hook's answer lies beside it.
+#[test]
+fn long_answers_of_all_hooks_in_turn_arrive_whole_and_leave_nothing() {
+    let Some(component) = rust_guest("wordy") else {
+        return;
+    };
+    let it = load_configured(&component, "{}", &[]).unwrap();
+    let zones = Zones(&["eu"; 500]);
+    let second = Duration::from_secs(1);
+    let words = |length: usize| "word".repeat(length / 4);
+    let everybody: Vec<u32> = (0..500).collect();
+    let mut memory = Vec::new();
+    // What leaks in one round is 80 kB, of 4 MiB in all.
+    for _ in 0..200 {
+        for method in ["pass", "rewrite", "split", "refuse", "pass", "answer"] {
+            let call = Call { method, ..call() };
+            let decided = it.generation.on_request(&call, second).decision.unwrap();
+            let selected = it.generation.select(&call, &zones, second);
+            let plan = it.generation.disturb(&call, second).decision.unwrap();
+            match (method, decided.verdict) {
+                ("pass", Verdict::Pass) => {}
+                ("rewrite", Verdict::Rewrite(to)) => {
+                    assert_eq!(to.version, Some(words(400)));
+                    assert_eq!(to.tags.len(), 60);
+                    assert!(to.tags.iter().all(|(_, value)| *value == words(200)));
+                }
+                ("split", Verdict::Split(shares)) => {
+                    assert!(shares.iter().all(|share| share.to.tags.len() == 60));
+                    assert_eq!(shares.len(), 4);
+                }
+                ("refuse", Verdict::Refuse(refusal)) => assert_eq!(refusal.text, words(1000)),
+                ("answer", Verdict::Answer(payload)) => {
+                    assert_eq!(payload.metadata, Some(words(4000).into()));
+                    assert_eq!(payload.data, words(8000).into_bytes());
+                }
+                (_, verdict) => panic!("{method}: {verdict:?}"),
+            }
+            let selection = match method {
+                "rewrite" => Selection::Ranking(everybody.clone()),
+                "split" => Selection::Among(everybody.clone()),
+                "refuse" => Selection::One(1),
+                _ => Selection::Any,
+            };
+            assert_eq!(selected.decision.unwrap(), selection);
+            let error = Fault::Error(Refusal {
+                code: 0x301,
+                text: words(800),
+            });
+            let faults = if method == "pass" { 0 } else { 16 };
+            assert_eq!(plan.faults.len(), faults);
+            assert!(plan.faults.iter().all(|odds| odds.fault == error));
+        }
+        memory.push(it.generation.memory());
+    }
+    assert_eq!(memory.last(), memory.get(1), "it grew");
 }
