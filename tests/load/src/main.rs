@@ -73,6 +73,12 @@ Example: jackfield-load respond --connect tcp://127.0.0.1:9999 --connections 4 &
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
+    let words: Vec<_> = words.collect();
+    let asks_for_help = |word: &String| ["--help", "-h"].contains(&word.as_str());
+    if command == "help" || asks_for_help(&command) || words.iter().any(asks_for_help) {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let run = match command.as_str() {
         "respond" => respond,
         "call" => call,
@@ -84,16 +90,12 @@ fn main() -> ExitCode {
         "disturb" => disturb,
         "register" => register,
         "gate" => gate,
-        "help" | "--help" | "-h" => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
         }
     };
-    match Args::parse(words).and_then(run) {
+    match Args::parse(words.into_iter()).and_then(run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
