@@ -53,6 +53,7 @@ macro_rules! plugin {
         use $crate::expansion::routing_filter::exports::jackfield::plugin::routing_filter;
 
         impl routing_filter::Guest for Guest {
+            // In place, as the other hot hooks: the answer is written where the host reads it, without a look at its case.
             #[inline(always)]
             fn on_request(
                 service: u32,
@@ -67,7 +68,7 @@ macro_rules! plugin {
         $crate::plugin!(@export routing_filter export_routing_filter on_request);
         $crate::plugin!(
             @hot routing_filter "jackfield:plugin/routing-filter@0.1.0#on-request" (service, handler, traits)
-                _export_on_request_cabi __post_return_on_request { answer => *answer != 0 }
+                _export_on_request_cabi __post_return_on_request (u8 at 0)
         );
     };
     (@hook EndpointSelector) => {
@@ -90,7 +91,7 @@ macro_rules! plugin {
         $crate::plugin!(@export endpoint_selector export_endpoint_selector select);
         $crate::plugin!(
             @hot endpoint_selector "jackfield:plugin/endpoint-selector@0.1.0#select" (service, handler, traits, count)
-                _export_select_cabi __post_return_select { answer => *answer != 0 }
+                _export_select_cabi __post_return_select (u8 at 0)
         );
     };
     (@hook Chaos) => {
@@ -111,7 +112,7 @@ macro_rules! plugin {
         $crate::plugin!(@export chaos export_chaos disturb);
         $crate::plugin!(
             @hot chaos "jackfield:plugin/chaos@0.1.0#disturb" (service, handler, traits)
-                _export_disturb_cabi __post_return_disturb { answer => *answer.cast::<u32>().add(1) != 0 }
+                _export_disturb_cabi __post_return_disturb (u32 at 4)
         );
     };
     (@hook Authenticator) => {
@@ -192,13 +193,14 @@ macro_rules! plugin {
             Guest with_types_in $crate::expansion::$module
         );
     };
-    // The export of a hot hook. What it answered is freed when it is asked again; the generated export has a function for
-    // that, and to call it the host would enter the guest once more each time. `$holds`: whether there is anything to free;
-    // a variant begins with a byte, 0 for its first case (`pass`, `any`), and a list is an address and a length.
+    // The export of a hot hook. What it answered is freed when it is asked again, and only if it holds anything; the
+    // generated export has a function for that, and to call it the host would enter the guest once more each time.
     //
-    // It leans on two things: the names of the generated functions, for which wit-bindgen is pinned; and that an interface
-    // of a hot hook has one function, since all functions of an interface answer in one place.
-    (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident { $answer:ident => $holds:expr }) => {
+    // It leans on three things: the names of the generated functions, for which wit-bindgen is pinned; that an interface
+    // of a hot hook has one function, since all functions of an interface answer in one place; and the layout of the
+    // answer, of which `($word at $offset)` is 0 if it holds nothing: the case of a variant, whose first is `pass` or
+    // `any`, or the length of the list of faults.
+    (@hot $module:ident $name:literal ($($argument:ident),+) $ask:ident $free:ident ($word:ident at $offset:literal)) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
             use ::std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -211,16 +213,17 @@ macro_rules! plugin {
             #[unsafe(export_name = $name)]
             unsafe extern "C" fn hot($($argument: i32),+) -> *mut u8 {
                 let answered = ANSWERED.swap(::std::ptr::null_mut(), Relaxed);
-                // SAFETY: the host has read the answer before it asks again, and it is forgotten before it is freed.
+                // SAFETY: the host has read the answer before it asks again, and it is forgotten before it is freed. A new
+                // one lies whole and aligned where the generated function says.
                 unsafe {
                     if !answered.is_null() {
                         $module::$free::<Guest>(answered);
                     }
-                    let $answer = $module::$ask::<Guest>($($argument),+);
-                    if $holds {
-                        ANSWERED.store($answer, Relaxed);
+                    let answer = $module::$ask::<Guest>($($argument),+);
+                    if answer.add($offset).cast::<$word>().read() != 0 {
+                        ANSWERED.store(answer, Relaxed);
                     }
-                    $answer
+                    answer
                 }
             }
         };

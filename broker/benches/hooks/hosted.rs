@@ -1,4 +1,4 @@
-//! The same call through the plugin host: the exchange of the instance, the deadline, the check of the verdict.
+//! The same call through the plugin host: the thread's instance, the deadline, the check of the verdict.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 

@@ -100,7 +100,7 @@ fn with_guest(name: &str, dir: &Path, component: &[u8], settings: &str) {
         median(bare.clone())
     );
     for (name, of) in [
-        ("with exchange, deadline and checks", hosted),
+        ("with instance, deadline and checks", hosted),
         ("one filter, complete", one),
         ("four filters, complete", four),
     ] {

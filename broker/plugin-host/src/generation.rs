@@ -1,8 +1,8 @@
 //! One configured instance per data-plane thread, for the hot hooks of a plugin.
 //!
-//! A call takes its thread's instance and, when it ended in order, puts it back: no lock, since no other thread comes
-//! near it. After a failure, a panic of ours included, none is left, and the next call makes a new one. Dropping the
-//! generation drops its instances.
+//! A call takes its thread's instance and, when it ended in order, puts it back; no other thread comes near it. After a
+//! failure, a panic of ours included, there is none, and the next call starts one. So does a call that is made while the
+//! thread's instance is asked; the outer one replaces it. Dropping the generation drops its instances.
 
 use std::{
     cell::Cell,
@@ -23,7 +23,7 @@ use crate::{
 
 /// A plugin, configured, on every data-plane thread.
 ///
-/// Its order is that of its fields: what every call touches comes first, in one line of the cache.
+/// Laid out in this order (`repr(C)`): what every call reads comes first, in one line of the cache.
 #[repr(C, align(64))]
 pub struct Generation {
     /// That of the settings.
@@ -131,9 +131,9 @@ impl Generation {
     }
 
     /// As `on_request`, on an instance of its own, for a look whether the plugin works again.
-    pub fn probe_on_request(&self, call: &Call<'_>) -> Result<Decision, Box<PluginError>> {
-        let deadline = self.deadline;
-        self.start()?.on_request(call, deadline)
+    pub fn probe_on_request(&self, call: &Call<'_>) -> Result<Decision, PluginError> {
+        let decided = self.start()?.on_request(call, self.deadline);
+        decided.map_err(|error| *error)
     }
 
     /// As `select`, on an instance of its own.
@@ -141,16 +141,15 @@ impl Generation {
         &self,
         call: &Call<'_>,
         candidates: &dyn Candidates,
-    ) -> Result<Selection, Box<PluginError>> {
-        let deadline = self.deadline;
-        let mut instance = self.start()?;
-        instance.select(call, candidates, deadline)
+    ) -> Result<Selection, PluginError> {
+        let selected = self.start()?.select(call, candidates, self.deadline);
+        selected.map_err(|error| *error)
     }
 
     /// As `disturb`, on an instance of its own.
-    pub fn probe_disturb(&self, call: &Call<'_>) -> Result<Plan, Box<PluginError>> {
-        let deadline = self.deadline;
-        self.start()?.disturb(call, deadline)
+    pub fn probe_disturb(&self, call: &Call<'_>) -> Result<Plan, PluginError> {
+        let plan = self.start()?.disturb(call, self.deadline);
+        plan.map_err(|error| *error)
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -162,7 +161,7 @@ impl Generation {
         self.memory.load(Ordering::Relaxed)
     }
 
-    // In place, with all that is on the way to it: a result that is handed on through memory costs more than the exchange.
+    // In place, with all that is on the way to it: a result that is handed on through memory costs more than the rest.
     #[inline(always)]
     fn ask<T>(
         &self,
@@ -207,8 +206,8 @@ impl Generation {
 
     fn start(&self) -> Result<Box<Instance>, PluginError> {
         let memory = Arc::clone(&self.memory);
-        let deadline = self.restart_deadline;
-        Instance::new(self.exports()?, &self.settings, memory, deadline).map(Box::new)
+        let exports = self.exports()?;
+        Instance::new(exports, &self.settings, memory, self.restart_deadline).map(Box::new)
     }
 
     fn exports(&self) -> Result<&HotExports, PluginError> {

@@ -143,16 +143,14 @@ impl Instance {
         };
         let (verdict, remember) = ask(&mut self.store, lent, deadline, |store, it| {
             // Looked at where it lies: most answers say no more than that.
-            match hook.call(store, (it.service, it.handler, it.traits)) {
-                Ok((lifted::Decision {
+            match hook.call(store, (it.service, it.handler, it.traits))?.0 {
+                lifted::Decision {
                     verdict: lifted::Verdict::Pass,
                     remember,
-                },)) => Ok((Ok(Verdict::Pass), remember)),
-                Ok((decision,)) => {
-                    let verdict = verdict::checked(decision.verdict, call.interaction);
-                    Ok((verdict, decision.remember))
+                } => Ok((Ok(Verdict::Pass), remember)),
+                lifted::Decision { verdict, remember } => {
+                    Ok((verdict::checked(verdict, call.interaction), remember))
                 }
-                Err(error) => Err(error),
             }
         })?;
         Ok(Decision {

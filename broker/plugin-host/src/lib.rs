@@ -8,7 +8,7 @@
 //!                                    SlowInstance: one that may wait, for slow hooks
 //! the life of an instance   made, configured, called many times; dropped after a trap, a kill or a refusal,
 //!                           and made anew before the next call
-//! the life of a call        take the instance out of its cell, arm the deadline, call, put it back
+//! the life of a call        take the thread's instance, arm the deadline, call, put it back
 //! ```
 //!
 //! Floors: plugin -> instance -> engine -> bindings -> `wit/`.

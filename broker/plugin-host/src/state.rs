@@ -31,7 +31,7 @@ pub struct Settings {
 
 /// What the guest's imports work on.
 ///
-/// Its order is that of its fields: what every call touches comes first, in one line of the cache.
+/// Laid out in this order (`repr(C)`): what every call touches comes first, in one line of the cache.
 #[repr(C, align(64))]
 pub(crate) struct State {
     cpu: CpuLimit,
@@ -49,6 +49,7 @@ pub(crate) struct State {
     lifted_max: usize,
 }
 
+// All that a call touches is before it.
 const _: () = assert!(offset_of!(State, watch) <= 64);
 
 impl State {
@@ -87,7 +88,7 @@ impl State {
         self.outside
     }
 
-    /// At each tick while the guest runs.
+    /// At each tick while the guest runs: tells the ticker that somebody does, and counts.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.watch.found();
         self.cpu.tick()

@@ -17,7 +17,7 @@ pub enum Verdict {
     Pass,
     Rewrite(Box<Rewrite>),
     /// Weights add up to at most [`SHARES_WHOLE`]; what is left passes.
-    Split(Box<[Share]>),
+    Split(Vec<Share>),
     Refuse(Box<Refusal>),
     /// Only ever for request/response.
     Answer(Box<Payload>),
@@ -158,7 +158,7 @@ fn checked_split(shares: Box<[lifted::Share]>) -> Result<Verdict, &'static str> 
     Ok(if checked.is_empty() {
         Verdict::Pass
     } else {
-        Verdict::Split(checked.into())
+        Verdict::Split(checked)
     })
 }
 

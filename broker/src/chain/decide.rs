@@ -148,7 +148,7 @@ impl Chain {
                 host::Verdict::Pass => {}
                 host::Verdict::Rewrite(rewrite) => route.apply(*rewrite),
                 host::Verdict::Split(shares) => {
-                    let split = Split::new(shares.into_vec(), route.change.as_deref());
+                    let split = Split::new(shares, route.change.as_deref());
                     if !self.concerns_outcome(&split, route.service(), at + 1) {
                         return (Verdict::Split(Arc::new(split)), remember);
                     }

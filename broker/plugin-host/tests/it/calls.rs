@@ -3,17 +3,18 @@
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering,
+    sync::{Arc, Barrier, atomic::Ordering},
     thread,
+    time::Duration,
 };
 
 use jackfield_plugin_host::{
-    Call, Decision, Entries, Interaction, PluginError, Refusal, Rewrite, Share, Verdict,
+    Call, Decision, Entries, Generation, Interaction, PluginError, Refusal, Rewrite, Share, Verdict,
 };
 
 use crate::{
     guests::Guest,
-    host::{Fixture, call, load},
+    host::{Fixture, call, load, settings},
 };
 
 /// A getter of `request` that leaves a string at 3000 (address) and 3004 (length).
@@ -200,17 +201,29 @@ fn predicates_answer_without_a_string() {
 }
 
 #[test]
-fn each_thread_has_an_instance_of_its_own_the_first_of_them_started_before() {
+fn each_thread_has_an_instance_of_its_own_and_those_that_were_told_of_have_it_at_once() {
     let it = load(&tag_is_alice()).unwrap();
     let one = it.generation.memory();
+    let plugin = Arc::clone(it.generation.plugin());
+    let two = Generation::new(plugin, settings("{}", 1 << 20, &it.recorder), 2).unwrap();
+    assert_eq!(two.memory(), 2 * one);
     let ask = || {
-        it.ask().unwrap();
-        it.generation.memory()
+        let asked = two.on_request(&call(), Duration::from_secs(1));
+        asked.decision.unwrap();
+        two.memory()
     };
-    let elsewhere = || thread::scope(|scope| scope.spawn(ask).join().unwrap());
-    assert_eq!((ask(), ask()), (one, one));
-    assert_eq!(elsewhere(), 2 * one);
-    assert_eq!(ask(), 2 * one);
+    assert_eq!((ask(), ask()), (2 * one, 2 * one));
+    let both = Barrier::new(2);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                ask();
+                // One that has ended would leave its instance to the other.
+                both.wait();
+            });
+        }
+    });
+    assert_eq!(two.memory(), 3 * one);
 }
 
 /// Asks once more while it is asked, and notes how much memory the instances have by then; or panics.
@@ -250,7 +263,7 @@ impl<'a> Again<'a> {
 }
 
 #[test]
-fn who_comes_while_an_instance_is_asked_gets_one_of_its_own_for_that_call() {
+fn who_comes_while_an_instance_is_asked_gets_one_of_its_own() {
     let it = load(&tag_is_alice()).unwrap();
     let one = it.generation.memory();
     let again = Again::new(&it, false);

@@ -121,7 +121,7 @@ fn behaves(canary: &Canary) {
         weight: 3_000,
         to: to(None, Some("2")),
     };
-    assert_eq!(decide(&diced, &call()), Verdict::Split([share].into()));
+    assert_eq!(decide(&diced, &call()), Verdict::Split(vec![share]));
 
     // These are the same users in every language: the hash is the host's.
     let steady = it

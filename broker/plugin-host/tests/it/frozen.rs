@@ -38,7 +38,7 @@ fn the_canary_of_that_day_loads_and_decides() {
         weight: 3_000,
         to: to.clone(),
     };
-    assert_eq!(decided(&diced), Verdict::Split([share].into()));
+    assert_eq!(decided(&diced), Verdict::Split(vec![share]));
 
     let steady = canary(r#"{"percent": 50, "version": "2", "by": "principal"}"#).unwrap();
     assert_eq!(decided(&steady), Verdict::Rewrite(Box::new(to)));

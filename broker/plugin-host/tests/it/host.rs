@@ -129,22 +129,26 @@ fn load_limited(
     let engine = Engine::new();
     let plugin = Plugin::load(&engine, &Compiler::here(), bytes, grants)?;
     let recorder = Arc::new(Recorder::default());
-    let settings = Settings {
-        name: "guest".into(),
-        json: json.into(),
-        limits: Limits {
-            deadline: DEADLINE,
-            memory,
-        },
-        host: Arc::clone(&recorder) as Arc<dyn HostCalls>,
-        kv: Arc::default(),
-    };
+    let settings = settings(json, memory, &recorder);
     let generation = Generation::new(Arc::new(plugin), settings, 1)?;
     Ok(Fixture {
         recorder,
         generation,
         _engine: engine,
     })
+}
+
+pub(crate) fn settings(json: &str, memory: u64, recorder: &Arc<Recorder>) -> Settings {
+    Settings {
+        name: "guest".into(),
+        json: json.into(),
+        limits: Limits {
+            deadline: DEADLINE,
+            memory,
+        },
+        host: Arc::clone(recorder) as Arc<dyn HostCalls>,
+        kv: Arc::default(),
+    }
 }
 
 impl Fixture {

@@ -291,7 +291,7 @@ fn long_answers_of_all_hooks_in_turn_arrive_whole_and_leave_nothing() {
     let words = |length: usize| "word".repeat(length / 4);
     let everybody: Vec<u32> = (0..500).collect();
     let mut memory = Vec::new();
-    // What leaks in one round is 80 kB, of 4 MiB in all.
+    // One round's answers are more than 100 kB, and 4 MiB is all there is.
     for _ in 0..200 {
         for method in ["pass", "rewrite", "split", "refuse", "pass", "answer"] {
             let call = Call { method, ..call() };

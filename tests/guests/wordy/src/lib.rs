@@ -1,4 +1,4 @@
-//! All hot hooks in one plugin. The method that is called names the kind of answer; all but `pass` hold much.
+//! All hot hooks in one plugin, with short answers and long ones. The method that is called names the kind.
 
 use jackfield_plugin_sdk::{
     Candidates, Chaos, Decision, EndpointSelector, Fault, Payload, Plan, Plugin, Refusal, Request,
@@ -7,15 +7,13 @@ use jackfield_plugin_sdk::{
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Settings {}
-
-struct Wordy;
+struct Wordy {}
 
 impl Plugin for Wordy {
-    type Settings = Settings;
+    type Settings = Self;
 
-    fn configure(_: Settings) -> Result<Self, String> {
-        Ok(Self)
+    fn configure(settings: Self) -> Result<Self, String> {
+        Ok(settings)
     }
 }
 
