@@ -205,7 +205,7 @@ impl Request<'_> {
             return test.stable_hash(by);
         }
         let known = |hash| (hash != 0).then_some(hash);
-        // One call for all of these: a jump to one of several is a tenth of what such a plugin costs.
+        // One call for all that are not tags, so that the guest needs no table of jumps.
         let of_caller = match by {
             Key::Tag(key) => return known(request::stable_hash_of_tag(key)),
             Key::App => HashKey::App,
