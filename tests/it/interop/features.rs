@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     client::{self, Client},
-    known::{ENDS_AT_FIRST, Fault, INTERLEAVES, KNOWN, REPEATS_CREDIT},
+    known::{ENDS_AT_FIRST, Fault, INTERLEAVES, KNOWN, REPEATS_CREDIT, Shows},
     wire::Wire,
 };
 use crate::{
@@ -243,7 +243,7 @@ fn what_ends_a_connection_still_does() {
     if !client::all_installed("interop::features") {
         return;
     }
-    for known in KNOWN.iter().filter(|known| known.lethal) {
+    for known in KNOWN.iter().filter(|known| known.shows == Shows::Lethally) {
         for check in known.checks {
             must_fail(Client::Java, known.at, check, &[]);
         }

@@ -5,6 +5,7 @@ use super::{
     client::Client::{self, Go, Java, JsAlpha, JsClassic, Kotlin, Python},
     features::Part,
 };
+use Shows::{Always, Lethally, Sometimes};
 
 /// A fault of a client, and its evidence in the client's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +22,16 @@ pub(crate) struct Known {
     /// Whose fault it is.
     pub(crate) at: Client,
     pub(crate) fault: Fault,
+    pub(crate) shows: Shows,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    Always,
+    /// It depends on timing: that a cell passes proves nothing.
+    Sometimes,
     /// It ends the connection of who is at fault, so it is tried apart from the others.
-    pub(crate) lethal: bool,
+    Lethally,
 }
 
 impl Known {
@@ -117,7 +126,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["error-custom"],
         at: JsAlpha,
         fault: ERROR_IS_NO_INSTANCE,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[],
@@ -125,7 +134,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["error-custom"],
         at: JsClassic,
         fault: ERROR_HAS_NO_CODE,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[Python],
@@ -133,7 +142,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["error-custom"],
         at: Python,
         fault: ERROR_DROPPED,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[JsClassic],
@@ -141,7 +150,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["rr-empty"],
         at: JsClassic,
         fault: COMPLETE_IGNORED,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[JsClassic],
@@ -149,7 +158,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["rr-0"],
         at: Python,
         fault: EMPTY_REPLY,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[Python],
@@ -157,7 +166,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-empty"],
         at: Python,
         fault: EMPTY_ITEM,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[],
@@ -165,7 +174,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-empty"],
         at: Python,
         fault: EMPTY_ITEM,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[JsAlpha, Python, Java, Go, Kotlin],
@@ -173,7 +182,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["rr-1m", "channel-64k"],
         at: Kotlin,
         fault: REFUSES_FRAGMENTS,
-        lethal: true,
+        shows: Lethally,
     },
     Known {
         requesters: &[Kotlin],
@@ -181,7 +190,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["rr-empty"],
         at: Kotlin,
         fault: COMPLETE_REFUSED,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[Kotlin],
@@ -189,7 +198,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["rr-0"],
         at: Python,
         fault: EMPTY_REPLY,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[Kotlin],
@@ -197,7 +206,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-64k"],
         at: Kotlin,
         fault: REPEATS_CREDIT,
-        lethal: false,
+        shows: Always,
     },
     Known {
         requesters: &[Python],
@@ -205,7 +214,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-64k"],
         at: Python,
         fault: INTERLEAVES,
-        lethal: false,
+        shows: Sometimes,
     },
     Known {
         requesters: &[],
@@ -213,7 +222,7 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-64k"],
         at: Python,
         fault: INTERLEAVES,
-        lethal: false,
+        shows: Sometimes,
     },
     Known {
         requesters: &[JsAlpha],
@@ -221,6 +230,6 @@ pub(crate) const KNOWN: &[Known] = &[
         checks: &["channel-64k"],
         at: Go,
         fault: FIRST_FLAGS,
-        lethal: false,
+        shows: Always,
     },
 ];

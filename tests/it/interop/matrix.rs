@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{
     client::{self, Client},
-    known::{Known, known},
+    known::{Known, Shows, known},
 };
 use crate::{
     broker::{Broker, Transport},
@@ -136,7 +136,7 @@ fn run(broker: &Broker, requester: Client, near: Transport, pairs: &[Pair]) -> V
     command.args(["--broker", broker.uri(near)]);
     command.args(["--service", &services.collect::<Vec<_>>().join(",")]);
     command.args(["--brief", &listed(|_| true)]);
-    command.args(["--skip", &listed(|known| known.lethal)]);
+    command.args(["--skip", &listed(|known| known.shows == Shows::Lethally)]);
     let name = format!("{}-calls-over-{}", requester.name(), near.name());
     let started = Instant::now();
     let process = Process::start(&name, command, broker.folder());
@@ -176,7 +176,9 @@ impl Report {
         write!(self.table, "{title}").expect("a string takes it all");
         for check in CHECKS {
             let service = responder.service(far);
-            if known(requester, responder, check).is_some_and(|known| known.lethal) {
+            if known(requester, responder, check)
+                .is_some_and(|known| known.shows == Shows::Lethally)
+            {
                 write!(self.table, " -").expect("a string takes it all");
                 continue;
             }
@@ -197,6 +199,7 @@ impl Report {
     fn judge(&mut self, pair: Pair, title: &str, check: &str, passed: bool, detail: &str) -> char {
         match (known(pair.requester, pair.responder, check), passed) {
             (None, true) => '.',
+            (Some(known), true) if known.shows == Shows::Sometimes => '.',
             (Some(known), false) => {
                 let reason = format!("{} {}", known.at.name(), known.fault.is);
                 let pair = format!("{} -> {}", pair.requester.name(), pair.responder.name());

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
-use super::admin::exchange;
+use super::admin::{exchange, until};
 use crate::{
     broker::{Broker, CONFIG, Transport, binary},
     process::Process,
@@ -24,8 +24,8 @@ pub(super) fn send(address: &str, line: &str, headers: &str, body: &str) -> (u16
     (status.expect("a status"), body)
 }
 
-#[test]
-fn a_service_is_called_over_http() {
+#[tokio::test]
+async fn a_service_is_called_over_http() {
     let broker = Broker::start_with(&format!("{CONFIG}{MORE}"));
     let mut command = Command::new(binary());
     let uri = broker.uri(Transport::Tcp);
@@ -34,6 +34,12 @@ fn a_service_is_called_over_http() {
     responder.expect("it is ready", |line| {
         line.starts_with("ready").then_some(())
     });
+    // It has said who it is, and is not answered to that.
+    let known = || send(broker.http(), "GET /service/com.example.Echo", "", "").1;
+    until("the service is known", || {
+        known() == json!([{ "count": 1 }])
+    })
+    .await;
     let call = "POST /api/com.example.Echo/say";
     let called = send(broker.http(), call, "", "[\"Ada\"]");
     assert_eq!(called, (200, json!(["Ada"])));
@@ -41,8 +47,6 @@ fn a_service_is_called_over_http() {
     assert_eq!((status, &fault["code"]), (404, &json!("RST-900404")));
     let (status, _) = send(broker.http(), call, "Origin: http://evil.example\r\n", "");
     assert_eq!(status, 403);
-    let (_, shown) = send(broker.http(), "GET /service/com.example.Echo", "", "");
-    assert_eq!(shown, json!([{ "count": 1 }]));
 }
 
 #[test]
