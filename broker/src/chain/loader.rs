@@ -9,8 +9,8 @@ use std::{
 };
 
 use jackfield_plugin_host::{
-    Cache, CompileLimits, Compiler, Engine, Generation, Happening, Hook, HostCalls, Kv, Limits,
-    Plugin, PluginError, Settings,
+    Cache, CompileLimits, Compiler, Digest, Engine, Generation, Happening, Hook, HostCalls, Kv,
+    Limits, Plugin, PluginError, Settings,
 };
 
 use super::{
@@ -88,9 +88,16 @@ impl Loader {
     /// configuration says. Returns the new generation.
     pub fn load(&self, config: &ChainConfig) -> Result<u64, LoadErrors> {
         let mut loaded = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let overrides = self.overrides(config)?;
+        let (overrides, given_up) = self.under_pins(config)?;
         let before = (loaded.clone(), self.chains.views());
         let generation = self.replace(&mut loaded, config, overrides)?;
+        for (plugin, digest) in given_up {
+            tracing::warn!(
+                plugin,
+                digest,
+                "the configuration pins another version than operators loaded; theirs is given up"
+            );
+        }
         self.tell_changes(before, config);
         Ok(generation)
     }
@@ -184,8 +191,25 @@ impl Loader {
 
     /// Loads every plugin as `load` does, and lets it go again.
     pub fn check(&self, config: &ChainConfig) -> Result<Vec<PluginView>, LoadErrors> {
-        let overrides = self.overrides(config)?;
+        let (overrides, _) = self.under_pins(config)?;
         Ok(self.build(config, &overrides, 0, 1)?.views())
+    }
+
+    /// What operators changed, without the versions that the configuration does not allow; and these, by plugin.
+    fn under_pins(
+        &self,
+        config: &ChainConfig,
+    ) -> Result<(Overrides, Vec<(String, String)>), LoadErrors> {
+        let mut overrides = self.overrides(config)?;
+        let mut given_up = Vec::new();
+        for plugin in &config.plugins {
+            if let Some(pinned) = plugin.sha256 {
+                let pinned = Digest::from(pinned).to_string();
+                let digests = overrides.pin(&plugin.name, &pinned).into_iter();
+                given_up.extend(digests.map(|digest| (plugin.name.clone(), digest)));
+            }
+        }
+        Ok((overrides, given_up))
     }
 
     fn overrides(&self, config: &ChainConfig) -> Result<Overrides, LoadErrors> {
@@ -456,7 +480,7 @@ fn check_pin(config: &PluginConfig, bytes: &[u8]) -> Result<(), PluginError> {
     let Some(pinned) = config.sha256 else {
         return Ok(());
     };
-    let (found, pinned) = (jackfield_plugin_host::Digest::of(bytes), pinned.into());
+    let (found, pinned) = (Digest::of(bytes), pinned.into());
     if found == pinned {
         Ok(())
     } else {

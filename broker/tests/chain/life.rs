@@ -141,6 +141,29 @@ fn a_pin_holds_against_operators_too() {
 }
 
 #[test]
+fn a_pin_that_comes_later_takes_back_what_operators_loaded() {
+    let mut it = one();
+    let ops = operations(&it);
+    ops.load("it", component("two"), None, "ada").unwrap();
+    ops.load("it", component("three"), Some(Beside::Shadow), "ada")
+        .unwrap();
+    it.config.plugins[0].sha256 = Some(*Digest::of(&refuses("one").component()).as_bytes());
+    it.loader.check(&it.config).unwrap();
+    assert_eq!(says(&it), "two", "a check changes nothing");
+    let it = restarted(it);
+    assert_eq!(says(&it), "one");
+    let view = &it.chains.views()[0];
+    assert!(view.overridden.is_none() && view.trial.is_none());
+    // The pinned version itself may be an operator's.
+    let mut it = one();
+    let ops = operations(&it);
+    ops.load("it", component("two"), None, "ada").unwrap();
+    it.config.plugins[0].sha256 = Some(*Digest::of(&refuses("two").component()).as_bytes());
+    it.load().unwrap();
+    assert_eq!(says(&it), "two");
+}
+
+#[test]
 fn a_plugin_that_must_be_signed_is_loaded_with_its_signature_only() {
     const KEY: &str = "RWR43Ki4IEZ0XRzJwT4ePNyRYfxo28kWuc+2+WUWuQTOxdY6qbK8H6Sh";
     let signed = concat!(

@@ -5,7 +5,7 @@
 //! name = "chaos"
 //! file = "builtin:chaos"
 //! match = ["com.example.*"]
-//! allow = ["clock"]                  # for `from` and `to`
+//! allow = ["clock"]                  # always: it knows when `from` and `to` are
 //! [plugin.settings]
 //! from = "22:00"                     # optional, UTC; and to = "06:00": over midnight too
 //! to = "06:00"

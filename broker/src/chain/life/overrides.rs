@@ -108,6 +108,26 @@ impl Overrides {
         }
     }
 
+    /// Gives up every version of a plugin but the one that the configuration pins; says which.
+    pub(in crate::chain) fn pin(&mut self, plugin: &str, pinned: &str) -> Vec<String> {
+        let mut given_up = Vec::new();
+        let mut forbidden = |digest: &str| {
+            let forbidden = digest != pinned;
+            if forbidden {
+                given_up.push(digest.to_owned());
+            }
+            forbidden
+        };
+        if self.plugins.contains_key(plugin) {
+            self.change(plugin, |held| {
+                held.digest = held.digest.take().filter(|digest| !forbidden(digest));
+                held.trial = held.trial.take().filter(|it| !forbidden(&it.digest));
+                held.promoted_over = { held.promoted_over.take() }.filter(|it| it == pinned);
+            });
+        }
+        given_up
+    }
+
     pub(in crate::chain) fn reset(&mut self, plugin: &str) {
         self.plugins.remove(plugin);
     }
