@@ -273,11 +273,6 @@ fn errors_say_where_what_and_what_to_do() {
              \"log\", \"metrics\", \"kv\", \"directory\", \"clock\", \"random\", \"call\", \"http\"",
         ),
         (
-            "[[plugin]]\nname = \"a\"\nfile = \"gone.wasm\"\n",
-            "jackfield.toml:3:8: plugin.file is `gone.wasm`, and there is no file gone.wasm; \
-             build the plugin, or correct the path",
-        ),
-        (
             "[[plugin]]\nname = \"a\"\nfile = \"p.wasm\"\nsigned-by = \"ab\"\n",
             "jackfield.toml:4:13: plugin.signed-by is `ab`; \
              write the public key that `minisign -G` prints, which begins with RW",

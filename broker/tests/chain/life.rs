@@ -141,6 +141,18 @@ fn a_pin_holds_against_operators_too() {
 }
 
 #[test]
+fn what_operators_loaded_needs_no_file_after_a_restart() {
+    let it = one();
+    let ops = operations(&it);
+    ops.load("it", component("two"), None, "ada").unwrap();
+    let Source::File(file) = &it.config.plugins[0].source else {
+        panic!("a file");
+    };
+    fs::remove_file(file).unwrap();
+    assert_eq!(says(&restarted(it)), "two");
+}
+
+#[test]
 fn a_pin_that_comes_later_takes_back_what_operators_loaded() {
     let mut it = one();
     let ops = operations(&it);
