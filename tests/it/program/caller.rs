@@ -45,9 +45,21 @@ pub(super) fn request(route: &str) -> Message {
 
 /// Calls until a call succeeds: registration is silent, so the first answer proves it.
 pub(super) async fn wait_for(requester: &Requester, route: &str) {
+    wait_while(requester, route, |_| true).await;
+}
+
+/// Calls until the service is there, whatever comes of a call.
+pub(super) async fn wait_until_known(requester: &Requester, route: &str) {
+    let unknown = |error: &str| error.contains("RST-900404");
+    wait_while(requester, route, unknown).await;
+}
+
+async fn wait_while(requester: &Requester, route: &str, waits: impl Fn(&str) -> bool) {
     let end = tokio::time::Instant::now() + Duration::from_secs(30);
-    while requester.request_response(request(route)).await.is_err() {
-        assert!(tokio::time::Instant::now() < end, "{route} never answered");
+    while let Err(error) = requester.request_response(request(route)).await
+        && waits(&error.to_string())
+    {
+        assert!(tokio::time::Instant::now() < end, "{route}: {error}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

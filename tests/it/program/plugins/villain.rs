@@ -22,7 +22,7 @@ use crate::{
     broker::{Broker, CONFIG, Transport, binary},
     program::{
         admin::until,
-        caller::{Load, request, wait_for},
+        caller::{Load, request, wait_for, wait_until_known},
         run,
     },
 };
@@ -167,6 +167,7 @@ fn a_plugin_that_calls_where_it_decides_is_not_asked() {
         let _mirror = app(uri, "the mirror", "shop.Mirror", &[]).await;
         let shop = caller(uri, "shop", &[]).await;
         wait_for(&shop, "shop.Stock.count").await;
+        wait_until_known(&shop, "shop.Mirror.look").await;
         let refused = shop.request_response(request("shop.Mirror.look")).await;
         let refused = refused.expect_err("the filter may not call").to_string();
         assert!(refused.contains("Denied"), "{refused}");
