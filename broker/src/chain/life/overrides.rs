@@ -118,13 +118,11 @@ impl Overrides {
             }
             forbidden
         };
-        if self.plugins.contains_key(plugin) {
-            self.change(plugin, |held| {
-                held.digest = held.digest.take().filter(|digest| !forbidden(digest));
-                held.trial = held.trial.take().filter(|it| !forbidden(&it.digest));
-                held.promoted_over = { held.promoted_over.take() }.filter(|it| it == pinned);
-            });
-        }
+        self.change(plugin, |held| {
+            held.digest = held.digest.take().filter(|digest| !forbidden(digest));
+            held.trial = held.trial.take().filter(|it| !forbidden(&it.digest));
+            held.promoted_over = { held.promoted_over.take() }.filter(|it| it == pinned);
+        });
         given_up
     }
 
